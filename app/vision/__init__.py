@@ -1,0 +1,1 @@
+"""A picture, a network, the names of things: no Flask, no threads, no state."""
