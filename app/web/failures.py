@@ -6,6 +6,7 @@ from http import HTTPStatus
 from flask import Flask, Response, g, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from app.config import Settings
 from app.errors import (
     BadParameter,
     InternalError,
@@ -20,7 +21,7 @@ from app.web.language import language
 LOG = logging.getLogger(__name__)
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, _: Settings) -> None:
     """Answer every failure of `app` from the tree of errors."""
     app.register_error_handler(PublicError, answer)
     app.register_error_handler(HTTPException, _http_failure)

@@ -5,9 +5,12 @@ import logging
 import re
 import time
 import uuid
+from typing import cast
 
 from flask import Flask, Response, g, request
+from flask.json.provider import DefaultJSONProvider
 
+from app.config import Settings
 from app.web.metrics import REQUESTS
 
 LOG = logging.getLogger("app.access")
@@ -37,7 +40,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def init_logging(log_format: str) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
+    """Put the hooks around every request of `app`, and write its log."""
+    _init_logging(settings.log_format)
+    json_provider = cast(DefaultJSONProvider, app.json)
+    json_provider.ensure_ascii = False
+    json_provider.sort_keys = False
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _init_logging(log_format: str) -> None:
     """Write the app's log to standard error, as lines of text or of JSON."""
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -45,12 +58,6 @@ def init_logging(log_format: str) -> None:
     logger = logging.getLogger("app")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
-
-
-def init_app(app: Flask) -> None:
-    """Put the hooks around every request of `app`."""
-    app.before_request(_begin)
-    app.after_request(_end)
 
 
 def _begin() -> None:

@@ -5,14 +5,15 @@ from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from app.config import Settings
 from app.errors import RateLimited
 
 _EXTENSION = "rate_limits"
 
 
-def init_app(app: Flask, rate_limit: str | None) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
     """Hold the limits ("60/minute;1000/day"), or none."""
-    rates = parse_many(rate_limit) if rate_limit else []
+    rates = parse_many(settings.rate_limit) if settings.rate_limit else []
     app.extensions[_EXTENSION] = (rates, MovingWindowRateLimiter(MemoryStorage()))
 
 
