@@ -43,7 +43,9 @@ def serve() -> None:
 
 
 @main.command("fetch-weights")
-@click.option("--network", default="resnet18", show_default=True, help="Any torchvision network that publishes weights.")
+@click.option(
+    "--network", default="resnet18", show_default=True, help="Any torchvision network that publishes weights."
+)
 @click.option("--url", help="A mirror to take them from; the hash in the file's name must still fit.")
 def fetch_weights(network: str, url: str | None) -> None:
     """Download a network's ImageNet weights into models/, resumed and checked; without a network, say what serves."""
@@ -51,12 +53,10 @@ def fetch_weights(network: str, url: str | None) -> None:
     from app.vision import weights
 
     settings = read_settings()
-    bar: list[click.progressbar] = []
 
     def progress(done: int, total: int | None) -> None:
-        if not bar:
-            bar.append(click.progressbar(length=total or 0, label=f"{network}", file=sys.stderr))
-        bar[0].update(done - bar[0].pos)
+        share = f" of {total / 1e6:.0f}" if total else ""
+        click.echo(f"\r{network}: {done / 1e6:.1f}{share} MB", nl=done == total, err=True)
 
     try:
         found = weights.fetch_weights(settings, network, url=url, progress=progress)
@@ -71,10 +71,16 @@ def fetch_weights(network: str, url: str | None) -> None:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--mode", default="imagenet", show_default=True)
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Below it the answer is unknown. Default: the mode's own.")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Below it the answer is unknown. Default: the mode's own."
+)
 @click.option("--top-k", type=click.IntRange(1, 10), default=3, show_default=True)
-@click.option("--format", "format_", type=click.Choice(["csv", "jsonl"]), help="Default: by the output's name, else csv.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; resumes what it holds.")
+@click.option(
+    "--format", "format_", type=click.Choice(["csv", "jsonl"]), help="Default: by the output's name, else csv."
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; resumes what it holds."
+)
 def classify(
     paths: tuple[Path, ...], mode: str, threshold: float | None, top_k: int, format_: str | None, output: Path | None
 ) -> None:

@@ -18,7 +18,7 @@ def test_the_labels_are_torchvisions_in_its_order() -> None:
 
 @pytest.mark.parametrize("field", ["label", "label_short", "label_zh"])
 def test_every_name_is_there_once(field: str) -> None:
-    names = [getattr(label, field).lower() for label in imagenet_labels()]
+    names = [getattr(label, field) for label in imagenet_labels()]
     assert all(name.strip() == name and name for name in names)
     assert len(set(names)) == 1000
 
@@ -62,7 +62,14 @@ def test_class_to_idx_is_read_in_index_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.txt", ""), ("a.txt", "cat\ncat\n"), ("a.json", "{"), ("a.json", '{"1": "cat"}'), ("a.json", "[3]"), ("a.json", "3")],
+    [
+        ("a.txt", ""),
+        ("a.txt", "cat\ncat\n"),
+        ("a.json", "{"),
+        ("a.json", '{"1": "cat"}'),
+        ("a.json", "[3]"),
+        ("a.json", "3"),
+    ],
 )
 def test_a_labels_file_that_makes_no_sense_is_refused_with_a_reason(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)

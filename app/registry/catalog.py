@@ -47,7 +47,9 @@ def labels_beside(checkpoint: Path) -> Path | None:
     """The labels file of a checkpoint: its own name with .txt or .json, or `labels.*` where it has the folder alone."""
     candidates = [checkpoint.with_suffix(suffix) for suffix in (".txt", ".json")]
     if len(list(checkpoint.parent.glob("*.pth"))) == 1:
-        candidates += [checkpoint.with_name(f"{stem}{suffix}") for stem in ("labels", "classes") for suffix in (".txt", ".json")]
+        candidates += [
+            checkpoint.with_name(f"{stem}{suffix}") for stem in ("labels", "classes") for suffix in (".txt", ".json")
+        ]
     return next((path for path in candidates if path.is_file()), None)
 
 

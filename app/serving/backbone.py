@@ -1,9 +1,10 @@
 """A backbone in memory: one for all the modes that stand on it."""
 
+from torch import Tensor
+
 from app.serving.compile import compile_backbone
 from app.vision.networks import SplitNetwork
 from app.vision.transform import Transform
-from torch import Tensor
 
 
 class Backbone:

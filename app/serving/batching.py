@@ -91,7 +91,7 @@ class Batcher:
         started = time.perf_counter()
         try:
             features = batch[0].backbone.features(torch.stack([item.tensor for item in batch]))
-        except Exception as error:  # noqa: BLE001 - whatever a network raises belongs to its callers, not to this thread
+        except Exception as error:
             for item in batch:
                 item.result.set_exception(error)
             return

@@ -24,7 +24,8 @@ from app.serving.mode import Mode
 from app.vision.picture import decode
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif".split()
+    f".{name}"
+    for name in "jpg jpeg jpe jfif mpo png apng webp gif bmp dib tif tiff avif heic heif".split()  # noqa: SIM905
 )
 COLUMNS = ("path", "mode", "version", "unknown", "label", "label_zh", "confidence", "top", "error")
 _AHEAD = 2 * MAX_BATCH

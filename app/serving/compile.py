@@ -4,6 +4,7 @@ TorchScript is deprecated in favour of torch.export, but on a plain CPU a frozen
 needs no compiler on the user's machine, which torch.compile does.
 """
 
+import copy
 import logging
 import warnings
 from collections.abc import Callable
@@ -26,7 +27,7 @@ def compile_backbone(backbone: nn.Module, crop: int, precision: str) -> tuple[Fo
     """
     forward = _trace(backbone, crop, torch.float32)
     if precision == "bfloat16":
-        lower = _trace(backbone, crop, torch.bfloat16)
+        lower = _trace(copy.deepcopy(backbone).to(torch.bfloat16), crop, torch.bfloat16)
         if _agree(forward, lower, crop):
             return lower, "bfloat16"
         LOG.warning("bfloat16 disagrees with float32 on this machine: serving float32")
@@ -37,11 +38,10 @@ def compile_backbone(backbone: nn.Module, crop: int, precision: str) -> tuple[Fo
 
 def _trace(backbone: nn.Module, crop: int, dtype: torch.dtype) -> Forward:
     example = torch.zeros(1, 3, crop, crop, dtype=dtype).to(memory_format=torch.channels_last)
-    network = backbone.to(dtype=dtype, memory_format=torch.channels_last)
+    network = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the deprecation that the module's docstring answers
         traced = torch.jit.freeze(torch.jit.trace(network, example, check_trace=False))
-    backbone.to(dtype=torch.float32)
 
     def forward(batch: Tensor) -> Tensor:
         with torch.inference_mode():

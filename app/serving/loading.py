@@ -98,7 +98,9 @@ class Loader:
             ),
         )
 
-    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor]) -> tuple[Backbone, tuple[Tensor, Tensor]]:
+    def _manifest_network(
+        self, manifest: Manifest, tensors: dict[str, Tensor]
+    ) -> tuple[Backbone, tuple[Tensor, Tensor]]:
         reference = manifest.backbone
         if reference.tuned:
             return self._from_network(reference.name, tensors, manifest.transform)

@@ -93,7 +93,9 @@ class ModelManager:
         """The same for several modes at once: one pass through each backbone, however many modes stand on it."""
         batch = tensor.unsqueeze(0) if tensor.ndim == 3 else tensor  # noqa: PLR2004
         asked = {key: self.mode(key) for key in modes}
-        features = {mode.backbone: mode.backbone.features(batch) for mode in {m.backbone: m for m in asked.values()}.values()}
+        features = {
+            mode.backbone: mode.backbone.features(batch) for mode in {m.backbone: m for m in asked.values()}.values()
+        }
         return {key: mode.probabilities(features[mode.backbone]) for key, mode in asked.items()}
 
     def load_custom_head(self, task_name: str, ckpt_path: str | Path, num_classes: int) -> Mode:

@@ -14,7 +14,9 @@ from app.serving.mode import Mode
 blueprint = Blueprint("metrics", __name__)
 
 REQUESTS = Counter("wanwu_requests", "Answered requests.", ["path", "status", "code"])
-PICTURES = Counter("wanwu_pictures", "Pictures by mode and outcome: known, unknown, or an error's code.", ["mode", "outcome"])
+PICTURES = Counter(
+    "wanwu_pictures", "Pictures by mode and outcome: known, unknown, or an error's code.", ["mode", "outcome"]
+)
 STAGES = Histogram(
     "wanwu_stage_seconds",
     "Seconds by stage of a request: decode, queue, infer, total.",

@@ -31,7 +31,10 @@ _PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     InternalError, Busy, NotReady, DeadlineExceeded,
 )  # fmt: skip
 _FIELDS: dict[str, dict[str, Any]] = {
-    "mode": {"description": "Which mode answers; GET /modes lists them.", "schema": {"type": "string", "default": "imagenet"}},
+    "mode": {
+        "description": "Which mode answers; GET /modes lists them.",
+        "schema": {"type": "string", "default": "imagenet"},
+    },
     "threshold": {
         "description": "Below this confidence the answer is unknown. Default: the mode's own.",
         "schema": {"type": "number", "minimum": 0, "maximum": 1},
@@ -100,7 +103,10 @@ def _predict() -> dict[str, Any]:
                 "image/*": {"schema": {"type": "string", "format": "binary"}},
             },
         },
-        "responses": {"200": _answer("Prediction", "One result for each picture, in order."), **_errors(*_PREDICT_ERRORS)},
+        "responses": {
+            "200": _answer("Prediction", "One result for each picture, in order."),
+            **_errors(*_PREDICT_ERRORS),
+        },
     }
 
 
@@ -114,7 +120,11 @@ def _get(summary: str, operation: str, schema: str, *errors: type[PublicError]) 
 
 def _text(summary: str, operation: str) -> dict[str, Any]:
     content = {"text/plain": {"schema": {"type": "string"}}}
-    return {"summary": summary, "operationId": operation, "responses": {"200": {"description": summary, "content": content}}}
+    return {
+        "summary": summary,
+        "operationId": operation,
+        "responses": {"200": {"description": summary, "content": content}},
+    }
 
 
 def _answer(schema: str, description: str) -> dict[str, Any]:

@@ -43,8 +43,7 @@ def answer_request() -> dict[str, Any]:
         raise outcomes[0]
     threshold = mode.threshold if parameters.threshold is None else parameters.threshold
     results = [
-        _result(upload, outcome, mode, threshold, parameters)
-        for upload, outcome in zip(uploads, outcomes, strict=True)
+        _result(upload, outcome, mode, threshold, parameters) for upload, outcome in zip(uploads, outcomes, strict=True)
     ]
     timing = _timing_ms([outcome for outcome in outcomes if isinstance(outcome, Recognition)], started)
     metrics.observe(mode, results, timing)

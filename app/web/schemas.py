@@ -1,4 +1,4 @@
-"""The answers of the HTTP interface as pydantic models: `/openapi.json` is drawn from them, and the tests check by them."""
+"""The answers of the HTTP interface as pydantic models: `/openapi.json` is drawn from them, the tests check by them."""
 
 from typing import Annotated, Literal
 

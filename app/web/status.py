@@ -46,7 +46,9 @@ def modes() -> Response:
     served = manager.modes()
     keys = {mode.key for mode in served}
     unavailable = [
-        {"key": key, "available": False, "reason": reason} for key, reason in manager.problems.items() if key not in keys
+        {"key": key, "available": False, "reason": reason}
+        for key, reason in manager.problems.items()
+        if key not in keys
     ]
     return jsonify({"default": BASE_MODE, "modes": [describe(mode) for mode in served] + unavailable})
 
@@ -57,7 +59,8 @@ def describe(mode: Mode) -> dict[str, Any]:
         "key": mode.key,
         "title": {"en": mode.title_en, "zh": mode.title_zh},
         "labels": [
-            {"label": label.label, "label_short": label.label_short, "label_zh": label.label_zh} for label in mode.labels
+            {"label": label.label, "label_short": label.label_short, "label_zh": label.label_zh}
+            for label in mode.labels
         ],
         "threshold": mode.threshold,
         "model": mode.model.as_dict(),
