@@ -127,12 +127,12 @@ export class Card {
 
   drawFacts() {
     const { image } = this.result ?? {};
-    this.part(".facts").textContent = image ? [
+    this.part(".facts").replaceChildren(...(image ? [
       image.format,
       `${image.width} × ${image.height}`,
       say("recognised_in", { ms: Math.round(this.answer.timing_ms.total) }),
       say("answered_by", { model: this.answer.model.name }),
-    ].map(unbroken).join(" · ") : "";
+    ].map((fact) => spanOf(fact)) : []));
     const note = this.part(".note");
     note.hidden = !this.shrunk;
     note.textContent = this.shrunk ? say("shrunk", this.shrunk) : "";
@@ -152,8 +152,6 @@ export class Card {
   }
 }
 
-const unbroken = (text) => text.replaceAll(" ", "\u00a0");
-
 function asideOf(best) {
   const parts = [];
   const other = nameOf(best, otherLanguage());
@@ -165,7 +163,7 @@ function asideOf(best) {
   return parts;
 }
 
-function spanOf(text, properties) {
+function spanOf(text, properties = {}) {
   return Object.assign(document.createElement("span"), { textContent: text }, properties);
 }
 

@@ -49,7 +49,8 @@ function addFiles(files) {
     card.part(".retry").addEventListener("click", () => recognise(card));
     recognise(card);
   }
-  added[0].element.scrollIntoView({ block: "nearest" });
+  const isNarrow = matchMedia("(max-width: 40rem)").matches; // there the answer would hide behind the buttons
+  added[0].element.scrollIntoView({ block: isNarrow ? "start" : "nearest" });
 }
 
 function recognise(card) {
