@@ -1,4 +1,4 @@
-"""Plain `.pth` files as people keep them: ResNet-18 with another `fc`, `features.*` + `classifier.*`, or a bare head."""
+"""Plain `.pth` files as people keep them: ResNet-18 with another `fc`, `features.*` + `classifier.*`, a bare head."""
 
 import pickle
 import zipfile

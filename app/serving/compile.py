@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 LOG = logging.getLogger(__name__)
-WARM_BATCHES = (1, 2, 8, 16)
+WARM_BATCHES = (1, 1, 16)
+"""TorchScript profiles its first run and optimises on the second; the third is as large as serving's largest."""
 _AGREEMENT = 0.99
 """The least cosine similarity between a lower precision's features and float32's, for the lower one to be used."""
 
@@ -49,8 +50,7 @@ def _trace(backbone: nn.Module, crop: int, dtype: torch.dtype) -> Forward:
             return features.float()
 
     for size in WARM_BATCHES:
-        for _ in range(2):  # TorchScript profiles its first run and optimises on the second
-            forward(torch.rand(size, 3, crop, crop))
+        forward(torch.rand(size, 3, crop, crop))
     return forward
 
 

@@ -121,6 +121,7 @@ class ModelManager:
 
     def watch(self) -> None:
         """Follow `models/` every second, in a thread, until `close`."""
+        self._stopping.clear()
         self._watcher = threading.Thread(target=self._watch, name="models-watcher", daemon=True)
         self._watcher.start()
 
