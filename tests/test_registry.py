@@ -14,6 +14,7 @@ from app.registry.catalog import scan
 from app.registry.checkpoint import read_checkpoint
 from app.registry.manifest import is_key
 from app.registry.versions import active_version, read_version, set_active
+from app.vision.download import sha256_of
 from tests.conftest import write_head
 
 
@@ -74,7 +75,7 @@ def test_a_damaged_version_is_refused_with_its_reason(tmp_path: Path, damage: st
     else:
         head.write_bytes(b"rubbish")
         content = json.loads(manifest.read_text())
-        content["files"] = {versions.HEAD: versions.sha256_of(head)}
+        content["files"] = {versions.HEAD: sha256_of(head)}
         manifest.write_text(json.dumps(content))
     with pytest.raises(ModelError):
         read_version(folder)

@@ -15,17 +15,12 @@ from torch import Tensor
 
 from app.errors import ModelError
 from app.registry.manifest import Manifest
+from app.vision.download import sha256_of
 
 MANIFEST = "manifest.json"
 HEAD = "head.safetensors"
 NETWORK = "network.safetensors"
 STATE = "state.json"
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_version(models_dir: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Path:

@@ -13,9 +13,10 @@ from app.errors import ModelError, WeightsError
 from app.registry.catalog import BASE_MODE, Entry
 from app.registry.checkpoint import read_checkpoint
 from app.registry.manifest import Manifest
-from app.registry.versions import read_version, sha256_of
+from app.registry.versions import read_version
 from app.serving.backbone import Backbone
 from app.serving.mode import Mode, ModelIdentity
+from app.vision.download import sha256_of
 from app.vision.labels import Label, imagenet_labels, plain_label, read_labels
 from app.vision.networks import build, fingerprint, transform_of
 from app.vision.transform import Transform

@@ -43,6 +43,8 @@ def readyz() -> Response:
 def modes() -> Response:
     """Every mode: the served ones first, then those under `models/` that cannot be served, with the reason."""
     manager = _recogniser().manager
+    if not manager.ready:
+        raise NotReady(retry_after_s=2)
     served = manager.modes()
     keys = {mode.key for mode in served}
     unavailable = [
