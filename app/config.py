@@ -78,4 +78,6 @@ def read_settings() -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
         shown = "" if name == "ADMIN_TOKEN" else f" (it is {first['input']!r})"
-        raise ConfigError(f"The setting {name} is wrong{shown}: {first['msg'].removeprefix('Value error, ')}.") from error
+        raise ConfigError(
+            f"The setting {name} is wrong{shown}: {first['msg'].removeprefix('Value error, ')}."
+        ) from error

@@ -85,7 +85,7 @@ def _fitting_sha256(path: Path, prefix: str) -> str | None:
     return sha256 if sha256.startswith(prefix) else None
 
 
-class _Interrupted(Exception):  # noqa: N818 (no error yet: the next attempt may go on)
+class _Interrupted(Exception):
     """The server did not send all that was asked for; the sentence says why."""
 
 

@@ -1,0 +1,109 @@
+"""The command line: `python -m app COMMAND`."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from app.config import ROOT, read_settings
+from app.errors import OperatorError, PublicError
+
+
+class Commands(click.Group):
+    """Says an operator's error in one sentence, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; exit 1 on an error that Wanwu names."""
+        try:
+            return super().invoke(ctx)
+        except (OperatorError, PublicError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands)
+def main() -> None:
+    """Wanwu 万物识别: recognise things in photos, offline, on a plain CPU."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+
+@main.command()
+def serve() -> None:
+    """Serve the page and the API with gunicorn on HOST:PORT."""
+    settings = read_settings()
+    from app.vision.weights import find_weights
+
+    find_weights(settings)  # a wrong RESNET18_WEIGHTS stops here, with its sentence, before any worker starts
+    click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
+    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # noqa: S606 - our own arguments, no shell
+
+
+@main.command("fetch-weights")
+@click.option(
+    "--network", default="resnet18", show_default=True, help="Any torchvision network that publishes weights."
+)
+@click.option("--url", help="A mirror to take them from; the hash in the file's name must still fit.")
+def fetch_weights(network: str, url: str | None) -> None:
+    """Download a network's ImageNet weights into models/, resumed and checked; without a network, say what serves."""
+    from app.errors import WeightsError
+    from app.vision import weights
+
+    settings = read_settings()
+
+    def progress(done: int, total: int | None) -> None:
+        share = f" of {total / 1e6:.0f}" if total else ""
+        click.echo(f"\r{network}: {done / 1e6:.1f}{share} MB", nl=done == total, err=True)
+
+    try:
+        found = weights.fetch_weights(settings, network, url=url, progress=progress)
+    except WeightsError as error:
+        if network != "resnet18":
+            raise
+        found = weights.find_weights(settings)
+        click.echo(f"\n{error}\nUntil ResNet-18 is here, {found.name} answers, and says so.", err=True)
+    click.echo(f"{found.name} {found.version} ({found.origin}), sha256 {found.sha256}")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--mode", default="imagenet", show_default=True)
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="Below it the answer is unknown. Default: the mode's own."
+)
+@click.option("--top-k", type=click.IntRange(1, 10), default=3, show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["csv", "jsonl"]), help="Default: by the output's name, else csv."
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; resumes what it holds."
+)
+def classify(
+    paths: tuple[Path, ...], mode: str, threshold: float | None, top_k: int, format_: str | None, output: Path | None
+) -> None:
+    """Recognise whole folders: a line a picture, to CSV or JSON lines; files that cannot be read are reported."""
+    from app.serving.classify import Choice, classify_files, find_pictures
+    from app.serving.manager import ModelManager
+
+    settings = read_settings()
+    manager = ModelManager(settings)
+    manager.load()
+    chosen = manager.mode(mode)
+    kind = format_ or ("jsonl" if output and output.suffix in (".jsonl", ".ndjson") else "csv")
+    choice = Choice(chosen, chosen.threshold if threshold is None else threshold, top_k, settings.max_pixels)
+    counts = classify_files(find_pictures(paths), choice, kind, output)
+    click.echo(counts.sentence(), err=True)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure against the plain reference in bench/; `bench --help` lists the options."""
+    sys.exit(subprocess.run([sys.executable, "-m", "bench.run", *arguments], cwd=ROOT, check=False).returncode)  # noqa: S603
+
+
+if __name__ == "__main__":
+    main()

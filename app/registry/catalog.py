@@ -1,0 +1,95 @@
+"""What lies under `models/`: which modes, from which files, and whether any of them has changed."""
+
+import re
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.errors import ModelError
+from app.registry.manifest import is_key
+from app.registry.versions import HEAD, MANIFEST, NETWORK, STATE, active_version
+
+BASE_MODE = "imagenet"
+_BASE_WEIGHTS = re.compile(r"-[0-9a-f]{8}\.pth$")
+"""torchvision's own weight files, which may lie in `models/` too, end in a piece of their hash."""
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One mode found. `path`: a version's folder, or a `.pth` file; `problem`: why it cannot be looked at further."""
+
+    key: str
+    path: Path
+    labels_path: Path | None = None
+    signature: Signature = ()
+    problem: str | None = None
+
+
+def scan(models_dir: Path) -> dict[str, Entry]:
+    """The modes under `models_dir`, by key; cheap enough to run every second (no file is opened but `state.json`)."""
+    found: dict[str, Entry] = {}
+    for path in sorted(models_dir.iterdir()) if models_dir.is_dir() else []:
+        entry = None
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            entry = _mode_folder(path)
+        elif path.suffix == ".pth" and not _BASE_WEIGHTS.search(path.name):
+            entry = _checkpoint(path.stem, path)
+        if entry:
+            found[entry.key] = named(entry, taken=found)
+    return found
+
+
+def labels_beside(checkpoint: Path) -> Path | None:
+    """The labels file of a checkpoint: its own name with .txt or .json, or `labels.*` where it has the folder alone."""
+    candidates = [checkpoint.with_suffix(suffix) for suffix in (".txt", ".json")]
+    if len(list(checkpoint.parent.glob("*.pth"))) == 1:
+        candidates += [
+            checkpoint.with_name(f"{stem}{suffix}") for stem in ("labels", "classes") for suffix in (".txt", ".json")
+        ]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _mode_folder(folder: Path) -> Entry | None:
+    try:
+        version = active_version(folder)
+    except ModelError as error:
+        return Entry(folder.name, folder, signature=_signature([folder / STATE]), problem=str(error))
+    if version is not None:
+        path = folder / version
+        watched = [folder / STATE, path / MANIFEST, path / HEAD, path / NETWORK]
+        return Entry(folder.name, path, signature=_signature(watched))
+    checkpoints = sorted(folder.glob("*.pth"))
+    return _checkpoint(folder.name, checkpoints[0]) if checkpoints else None
+
+
+def _checkpoint(key: str, path: Path) -> Entry:
+    labels = labels_beside(path)
+    return Entry(key, path, labels, _signature([path] + ([labels] if labels else [])))
+
+
+def named(entry: Entry, taken: Container[str] = ()) -> Entry:
+    """The same entry, with the reason where its name rules it out."""
+    problem = entry.problem
+    if not is_key(entry.key):
+        problem = "its name may hold letters, digits, '_', '-' and '.' only"
+    elif entry.key == BASE_MODE:
+        problem = f"the name {BASE_MODE} belongs to the base mode"
+    elif entry.key in taken:
+        problem = "a folder and a .pth file have this name"
+    return replace(entry, problem=problem)
+
+
+def _signature(paths: Iterable[Path]) -> Signature:
+    """Name, inode, size and time of each file that exists: a replaced or rewritten file changes it."""
+    stats = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        stats.append((path.name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return tuple(stats)

@@ -1,0 +1,79 @@
+"""`manifest.json`: all that a version says of itself."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.vision.transform import IMAGENET, Transform
+
+MAX_KEY_LENGTH = 64
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` may name a mode or a version: letters (Chinese too), digits, '_', '-' and '.', no leading mark."""
+    return (
+        0 < len(text) <= MAX_KEY_LENGTH
+        and text[0].isalnum()
+        and all(character.isalnum() or character in "_-." for character in text)
+        and ".." not in text
+    )
+
+
+class Title(BaseModel):
+    """A mode's name for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    en: str
+    zh: str
+
+
+class ManifestLabel(BaseModel):
+    """One class, in both languages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: Annotated[str, Field(min_length=1)]
+    label_zh: str | None = None
+
+
+class BackboneReference(BaseModel):
+    """The network a head stands on. `fingerprint`: `vision.networks.fingerprint` of the weights it was trained with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    fingerprint: str
+    tuned: bool = False
+
+
+class Manifest(BaseModel):
+    """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the top probability."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    mode: str
+    version: str
+    created: datetime
+    title: Title
+    labels: Annotated[list[ManifestLabel], Field(min_length=2)]
+    backbone: BackboneReference
+    transform: Transform = IMAGENET
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    metrics: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    data_fingerprint: str | None = None
+    parent: str | None = None
+    files: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _names_are_sound(self) -> "Manifest":
+        if not is_key(self.mode) or not is_key(self.version):
+            raise ValueError("mode and version may hold letters, digits, '_', '-' and '.' only")
+        names = [label.label for label in self.labels]
+        if len(set(names)) != len(names):
+            raise ValueError("a label stands twice")
+        return self

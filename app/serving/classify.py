@@ -1,0 +1,190 @@
+"""Whole folders of pictures to CSV or JSON lines: in batches, with a progress bar, resumed where it stopped."""
+
+import csv
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import torch
+from torch import Tensor
+
+from app.config import available_cores
+from app.errors import OperatorError, RequestError, UnreadableImage
+from app.serving.batching import MAX_BATCH
+from app.serving.decision import decide
+from app.serving.mode import Mode
+from app.vision.picture import decode
+
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in "jpg jpeg jpe jfif mpo png apng webp gif bmp dib tif tiff avif heic heif".split()  # noqa: SIM905
+)
+COLUMNS = ("path", "mode", "version", "unknown", "label", "label_zh", "confidence", "top", "error")
+_AHEAD = 2 * MAX_BATCH
+"""How many pictures are decoded ahead of the network: enough to keep it busy, few enough to bound memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How to classify."""
+
+    mode: Mode
+    threshold: float
+    top_k: int
+    max_pixels: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was done."""
+
+    done: int = 0
+    bad: int = 0
+    skipped: int = 0
+
+    def sentence(self) -> str:
+        """One line for the operator."""
+        return f"{self.done} pictures classified, {self.bad} could not be read, {self.skipped} were done before."
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    path: str
+    tensor: Tensor | None
+    error: str | None
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and under the folders named all that look like pictures, in order."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def classify_files(pictures: Sequence[Path], choice: Choice, kind: str, output: Path | None) -> Counts:
+    """Classify `pictures` into `output` (standard output when None); `kind` is "csv" or "jsonl".
+
+    What `output` already holds is not done again.
+
+    Raises:
+        OperatorError: `output` was written with another mode or version.
+    """
+    done = _done_before(output, kind, choice.mode) if output else set()
+    waiting = [picture for picture in pictures if str(picture) not in done]
+    counts = Counts(skipped=len(pictures) - len(waiting))
+    with (
+        _writer(output, kind) as write,
+        ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool,
+        click.progressbar(length=len(waiting), label=choice.mode.key, file=sys.stderr) as bar,
+    ):
+        rows = _decoded(waiting, choice, pool)
+        while batch := list(islice(rows, MAX_BATCH)):
+            for answer in _answers(batch, choice):
+                write(answer)
+                counts.done += answer["error"] is None
+                counts.bad += answer["error"] is not None
+                if answer["error"]:
+                    click.echo(f"\n{answer['path']}: {answer['error']}", err=True)
+            bar.update(len(batch))
+    return counts
+
+
+def _decoded(pictures: Iterable[Path], choice: Choice, pool: ThreadPoolExecutor) -> Iterator[_Row]:
+    """The pictures in order, decoded a little ahead of the one that is asked for."""
+    remaining = iter(pictures)
+    ahead: deque[Future[_Row]] = deque(pool.submit(_decode, path, choice) for path in islice(remaining, _AHEAD))
+    while ahead:
+        row = ahead.popleft().result()
+        ahead.extend(pool.submit(_decode, path, choice) for path in islice(remaining, 1))
+        yield row
+
+
+def _decode(path: Path, choice: Choice) -> _Row:
+    transform = choice.mode.backbone.transform
+    try:
+        picture = decode(path.read_bytes(), max_pixels=choice.max_pixels, shortest_side=transform.resize)
+    except RequestError as error:
+        return _Row(str(path), None, error.code)
+    except OSError:
+        return _Row(str(path), None, UnreadableImage.code)
+    return _Row(str(path), transform(picture.image), None)
+
+
+def _answers(batch: Sequence[_Row], choice: Choice) -> Iterator[dict[str, Any]]:
+    tensors = [row.tensor for row in batch if row.tensor is not None]
+    mode = choice.mode
+    probabilities = iter(mode.probabilities(mode.backbone.features(torch.stack(tensors))) if tensors else ())
+    for row in batch:
+        answer: dict[str, Any] = dict.fromkeys(COLUMNS)
+        answer.update(path=row.path, mode=mode.key, version=mode.model.version, error=row.error)
+        if row.tensor is not None:
+            answer.update(_decided(next(probabilities), choice))
+        yield answer
+
+
+def _decided(probabilities: Tensor, choice: Choice) -> dict[str, Any]:
+    decision = decide(probabilities, choice.threshold, choice.top_k)
+    labels = choice.mode.labels
+    top = [
+        {"label": labels[index].label, "label_zh": labels[index].label_zh, "confidence": round(confidence, 6)}
+        for index, confidence in decision.top
+    ]
+    best = {"label": "unknown", "label_zh": "未知类别"} if decision.unknown else top[0]
+    return {
+        "unknown": decision.unknown,
+        "label": best["label"],
+        "label_zh": best["label_zh"],
+        "confidence": top[0]["confidence"],
+        "top": top,
+    }
+
+
+def _done_before(output: Path, kind: str, mode: Mode) -> set[str]:
+    """The paths that `output` holds already, after cutting off a last line left half-written by a kill."""
+    if not output.exists():
+        return set()
+    content = output.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with output.open("r+b") as file:
+            file.truncate(len(whole))
+    lines = whole.decode("utf-8-sig").splitlines()
+    rows = [json.loads(line) for line in lines] if kind == "jsonl" else list(csv.DictReader(lines))
+    if any((row.get("mode"), row.get("version")) != (mode.key, mode.model.version) for row in rows):
+        raise OperatorError(f"{output.name} was written with another mode or version: name another output.")
+    return {row["path"] for row in rows}
+
+
+@contextmanager
+def _writer(output: Path | None, kind: str) -> Iterator[Any]:
+    """A function that writes one answer at a time, each on the disk's way before the next."""
+    is_new = output is None or not output.exists() or output.stat().st_size == 0
+    file: IO[str] = output.open("a", encoding="utf-8", newline="") if output else sys.stdout
+    table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    if kind == "csv" and is_new:
+        table.writeheader()
+
+    def write(answer: dict[str, Any]) -> None:
+        if kind == "jsonl":
+            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        else:
+            table.writerow({**answer, "top": json.dumps(answer["top"], ensure_ascii=False) if answer["top"] else ""})
+        file.flush()
+
+    try:
+        yield write
+    finally:
+        if output:
+            file.close()

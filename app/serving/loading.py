@@ -1,0 +1,198 @@
+"""From files to modes: every mode on a backbone, every backbone loaded once and shared."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+
+from app.config import Settings
+from app.errors import ModelError, WeightsError
+from app.registry.catalog import BASE_MODE, Entry
+from app.registry.checkpoint import read_checkpoint
+from app.registry.manifest import Manifest
+from app.registry.versions import read_version
+from app.serving.backbone import Backbone
+from app.serving.mode import Mode, ModelIdentity
+from app.vision.download import sha256_of
+from app.vision.labels import Label, imagenet_labels, plain_label, read_labels
+from app.vision.networks import build, fingerprint, transform_of
+from app.vision.transform import Transform
+from app.vision.weights import Weights, find_network_weights, find_weights
+
+IMAGENET_CLASSES = 1000
+BASE_THRESHOLD = 0.2
+"""For `imagenet`: calls about 5 % of well-known photographs unknown with ResNet-18, where 0.6 calls 36 % so."""
+PLAIN_THRESHOLD = 0.6
+"""For a plain checkpoint, which brings no measured threshold of its own."""
+CHECKPOINT_NETWORK = "resnet18"
+
+
+class Loader:
+    """Builds modes; keeps each backbone once, by fingerprint, for as long as some mode uses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._backbones: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
+        self._lock = threading.RLock()
+
+    def base(self) -> Mode:
+        """The `imagenet` mode, from the first weights found (DESIGN section 4); never from the network.
+
+        Raises:
+            WeightsError: what was found cannot be used.
+        """
+        weights = find_weights(self._settings)
+        state = weights.state_dict()
+        backbone, head = self._from_network(weights.name, state, transform_of(weights.name))
+        return Mode(
+            key=BASE_MODE,
+            title_en="1000 everyday things",
+            title_zh="日常万物（1000 类）",
+            labels=imagenet_labels(),
+            backbone=backbone,
+            weight=head[0],
+            bias=head[1],
+            temperature=1.0,
+            threshold=BASE_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
+            model=_identity(backbone, weights),
+        )
+
+    def custom(self, entry: Entry, base: Mode) -> Mode:
+        """The mode that lies at `entry`.
+
+        Raises:
+            ModelError: it cannot be served; the sentence is the reason.
+        """
+        if entry.problem:
+            raise ModelError(entry.problem)
+        try:
+            mode = self._checkpoint(entry, base) if entry.path.suffix == ".pth" else self._version(entry)
+        except WeightsError as error:
+            raise ModelError(str(error)) from error
+        _check(mode)
+        return mode
+
+    def _version(self, entry: Entry) -> Mode:
+        manifest, tensors = read_version(entry.path)
+        if manifest.mode != entry.key:
+            raise ModelError(f"its manifest is of the mode {manifest.mode}")
+        backbone, (weight, bias) = self._manifest_network(manifest, tensors)
+        return Mode(
+            key=entry.key,
+            title_en=manifest.title.en,
+            title_zh=manifest.title.zh,
+            labels=tuple(plain_label(label.label, label.label_zh) for label in manifest.labels),
+            backbone=backbone,
+            weight=weight,
+            bias=bias,
+            temperature=manifest.temperature,
+            threshold=manifest.threshold,
+            model=ModelIdentity(
+                name=backbone.name,
+                version=manifest.version,
+                sha256=next(iter(manifest.files.values())),
+                precision=backbone.precision,
+                origin="models",
+            ),
+        )
+
+    def _manifest_network(
+        self, manifest: Manifest, tensors: dict[str, Tensor]
+    ) -> tuple[Backbone, tuple[Tensor, Tensor]]:
+        reference = manifest.backbone
+        if reference.tuned:
+            return self._from_network(reference.name, tensors, manifest.transform)
+        if "weight" not in tensors or "bias" not in tensors:
+            raise ModelError("its head has no weight or no bias")
+        return self._shared(manifest), (tensors["weight"].float(), tensors["bias"].float())
+
+    def _shared(self, manifest: Manifest) -> Backbone:
+        """The backbone that a head was trained on, from memory or from this machine's weights."""
+        reference = manifest.backbone
+        with self._lock:
+            backbone = self._backbones.get(_key(reference.fingerprint, manifest.transform))
+            if backbone is not None:
+                return backbone
+            weights = find_network_weights(reference.name, self._settings)
+            if weights is not None:
+                backbone, _ = self._from_network(weights.name, weights.state_dict(), manifest.transform)
+        if backbone is None or backbone.fingerprint != reference.fingerprint:
+            raise ModelError(
+                f"it was trained on {reference.name} weights that are not here ({reference.fingerprint[:8]}); "
+                f"train it again: python -m app train DATA --mode {manifest.mode}"
+            )
+        return backbone
+
+    def _checkpoint(self, entry: Entry, base: Mode) -> Mode:
+        checkpoint = read_checkpoint(entry.path)
+        classes = len(checkpoint.weight)
+        if entry.labels_path is None:
+            raise ModelError(f"it has no labels file beside it ({entry.path.stem}.txt, one class a line)")
+        labels = read_labels(entry.labels_path)
+        if len(labels) != classes:
+            raise ModelError(f"its head has {classes} classes and its labels file {len(labels)}")
+        backbone, weight, bias = base.backbone, checkpoint.weight, checkpoint.bias
+        if checkpoint.backbone is not None:
+            whole = {**checkpoint.backbone, "fc.weight": weight, "fc.bias": bias}
+            backbone, (weight, bias) = self._from_network(CHECKPOINT_NETWORK, whole, transform_of(CHECKPOINT_NETWORK))
+        return self.plain(entry.key, entry.path, labels, backbone, (weight, bias))
+
+    def plain(
+        self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: tuple[Tensor, Tensor]
+    ) -> Mode:
+        """A mode from a file that says nothing of itself: its key is its title, its hash its version."""
+        sha256 = sha256_of(path)
+        return Mode(
+            key=key,
+            title_en=key,
+            title_zh=key,
+            labels=labels,
+            backbone=backbone,
+            weight=head[0],
+            bias=head[1],
+            temperature=1.0,
+            threshold=PLAIN_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
+            model=ModelIdentity(backbone.name, f"file-{sha256[:8]}", sha256, backbone.precision, "models"),
+        )
+
+    def _from_network(
+        self, name: str, state: Mapping[str, Tensor], transform: Transform
+    ) -> tuple[Backbone, tuple[Tensor, Tensor]]:
+        """A whole network's state_dict as a backbone, shared where its fingerprint is known, and its head."""
+        network = build(name, state)
+        key = fingerprint(network.backbone.state_dict())
+        with self._lock:
+            backbone = self._backbones.get(_key(key, transform))
+            if backbone is None:
+                backbone = Backbone(network, key, transform, self._settings.precision)
+                self._backbones[_key(key, transform)] = backbone
+        return backbone, (network.weight, network.bias)
+
+
+def _key(fingerprint_: str, transform: Transform) -> str:
+    """Two modes share a pass only when they see the same pixels, too."""
+    return f"{fingerprint_}:{transform.model_dump_json()}"
+
+
+def _identity(backbone: Backbone, weights: Weights) -> ModelIdentity:
+    return ModelIdentity(weights.name, weights.version, weights.sha256, backbone.precision, weights.origin)
+
+
+def _check(mode: Mode) -> None:
+    """The last look before a mode may serve: the pieces fit, and one pass gives probabilities.
+
+    Raises:
+        ModelError: they do not.
+    """
+    if mode.weight.shape != (len(mode.labels), mode.backbone.width) or mode.bias.shape != (len(mode.labels),):
+        raise ModelError(
+            f"its head is {tuple(mode.weight.shape)}, but {len(mode.labels)} labels on {mode.backbone.name} need "
+            f"({len(mode.labels)}, {mode.backbone.width})"
+        )
+    crop = mode.backbone.transform.crop
+    probabilities = mode.probabilities(mode.backbone.features(torch.zeros(1, 3, crop, crop)))
+    if not probabilities.isfinite().all():
+        raise ModelError("its answers are not finite numbers")

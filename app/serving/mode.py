@@ -1,0 +1,49 @@
+"""A mode in memory: a head on a backbone, its labels, and where it decides to say "unknown"."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from app.serving.backbone import Backbone
+from app.vision.labels import Label
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model answers: `sha256` is of its file, `origin` where it was found."""
+
+    name: str
+    version: str
+    sha256: str
+    precision: str
+    origin: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The identity as every answer carries it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mode:
+    """Immutable: a request takes the mode once, so its labels, version and numbers always belong together."""
+
+    key: str
+    title_en: str
+    title_zh: str
+    labels: tuple[Label, ...]
+    backbone: Backbone
+    weight: Tensor
+    bias: Tensor
+    temperature: float
+    threshold: float
+    model: ModelIdentity
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Float32 features `[n, D]` to logits `[n, classes]`."""
+        with torch.inference_mode():
+            return torch.nn.functional.linear(features, self.weight, self.bias)
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Float32 features `[n, D]` to probabilities `[n, classes]`, softened by the mode's temperature."""
+        return torch.softmax(self.logits(features) / self.temperature, dim=1)

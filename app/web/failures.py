@@ -1,0 +1,92 @@
+"""Errors as people and programs see them: a page with one sentence, or `application/problem+json` (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+
+from flask import Flask, Response, g, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from app.config import Settings
+from app.errors import (
+    BadParameter,
+    InternalError,
+    MethodNotAllowed,
+    NoFile,
+    NotFound,
+    PublicError,
+    TooLarge,
+)
+from app.web.language import language
+
+LOG = logging.getLogger(__name__)
+
+
+def init_app(app: Flask, _: Settings) -> None:
+    """Answer every failure of `app` from the tree of errors."""
+    app.register_error_handler(PublicError, answer)
+    app.register_error_handler(HTTPException, _http_failure)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def answer(error: PublicError) -> Response:
+    """The response for a public error, in the form and language that the request asks for."""
+    g.error_code = error.code
+    if wants_page():
+        sentence = error.sentence(language())
+        page = render_template("error.html", sentence=sentence, request_id=g.get("request_id"))
+        response = make_response(page, error.status)
+    else:
+        response = jsonify(problem(error))
+        response.status_code = error.status
+        response.mimetype = "application/problem+json"
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        if request.method == "GET" and response.mimetype == "text/html":
+            response.headers["Refresh"] = str(
+                error.retry_after_s
+            )  # a person waiting for the start need not press a key
+    return response
+
+
+def problem(error: PublicError) -> dict[str, object]:
+    """RFC 9457's members, and our stable `code`."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.sentence(language()),
+        "request_id": g.get("request_id"),
+    }
+
+
+def wants_page() -> bool:
+    """Whether a person's browser asks: it prefers HTML by name, where scripts say `*/*` or JSON."""
+    accepted = request.accept_mimetypes
+    return "text/html" in accepted.values() and accepted["text/html"] > accepted["application/problem+json"]
+
+
+def _http_failure(error: HTTPException) -> Response:
+    return answer(_translated(error))
+
+
+def _translated(error: HTTPException) -> PublicError:
+    """Flask's and werkzeug's own refusals, in our words."""
+    code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    if code == HTTPStatus.NOT_FOUND:
+        return NotFound()
+    if code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowed()
+    if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        limit = request.max_content_length or 0
+        if request.mimetype == "application/x-www-form-urlencoded" and (request.content_length or 0) <= limit:
+            return NoFile()  # a picture sent as if it were a form's text, as `curl --data-binary` does
+        return TooLarge(limit_mb=limit // 1024**2)
+    if HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return BadParameter(name="body", en="a well-formed request", zh="格式正确的请求")
+    return InternalError()
+
+
+def _unforeseen(error: Exception) -> Response:
+    LOG.exception("request %s failed", g.get("request_id"), exc_info=error)
+    return answer(InternalError())

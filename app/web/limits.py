@@ -1,0 +1,32 @@
+"""How often one client may ask: `RATE_LIMIT`, kept in this process's memory."""
+
+from flask import Flask, current_app, request
+from limits import RateLimitItem, parse_many
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from app.config import Settings
+from app.errors import RateLimited
+
+_EXTENSION = "rate_limits"
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Hold the limits ("60/minute;1000/day"), or none."""
+    rates = parse_many(settings.rate_limit) if settings.rate_limit else []
+    app.extensions[_EXTENSION] = (rates, MovingWindowRateLimiter(MemoryStorage()))
+
+
+def check_rate() -> None:
+    """Count the current request.
+
+    Raises:
+        RateLimited: its client has asked too often; it carries the seconds to wait.
+    """
+    rates: list[RateLimitItem]
+    limiter: MovingWindowRateLimiter
+    rates, limiter = current_app.extensions[_EXTENSION]
+    client = request.remote_addr or "unknown"
+    for rate in rates:
+        if not limiter.hit(rate, client):
+            raise RateLimited(retry_after_s=rate.get_expiry())

@@ -1,0 +1,144 @@
+"""`/openapi.json`: the HTTP interface described, and `/docs`: the same for people, with no other host."""
+
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, render_template
+from pydantic.json_schema import models_json_schema
+
+from app.errors import (
+    BadParameter,
+    Busy,
+    DeadlineExceeded,
+    InternalError,
+    NoFile,
+    NotReady,
+    PublicError,
+    RateLimited,
+    TooLarge,
+    TooManyPixels,
+    UnknownMode,
+    UnreadableImage,
+    UnsupportedFormat,
+)
+from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
+from app.web.schemas import SCHEMAS
+
+blueprint = Blueprint("openapi", __name__)
+
+_PREDICT_ERRORS: tuple[type[PublicError], ...] = (
+    BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
+    InternalError, Busy, NotReady, DeadlineExceeded,
+)  # fmt: skip
+_FIELDS: dict[str, dict[str, Any]] = {
+    "mode": {
+        "description": "Which mode answers; GET /modes lists them.",
+        "schema": {"type": "string", "default": "imagenet"},
+    },
+    "threshold": {
+        "description": "Below this confidence the answer is unknown. Default: the mode's own.",
+        "schema": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+    "top_k": {
+        "description": "How many guesses to list, at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
+    },
+    "lang": {
+        "description": "The language of error sentences. Default: by Accept-Language.",
+        "schema": {"type": "string", "enum": ["en", "zh"]},
+    },
+}
+
+
+@blueprint.get("/openapi.json")
+def document() -> Response:
+    """The OpenAPI 3.1 document."""
+    return jsonify(describe(current_app.config["VERSION"]))
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """The document as a page."""
+    return render_template("docs.html", document=describe(current_app.config["VERSION"]))
+
+
+@cache
+def describe(version: str) -> dict[str, Any]:
+    """The whole document."""
+    _, definitions = models_json_schema(
+        [(schema, "serialization") for schema in SCHEMAS], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Wanwu 万物识别",
+            "version": version,
+            "description": "Recognise things in photos, offline: 1000 everyday classes, and modes taught by the user.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": {
+            "/predict": {"post": _predict()},
+            "/modes": {"get": _get("List the modes", "listModes", "Modes", NotReady)},
+            "/livez": {"get": _get("Is the process alive?", "isAlive", "Alive")},
+            "/readyz": {"get": _get("Is every model warm?", "isReady", "Ready", NotReady)},
+            "/metrics": {"get": _text("Metrics for Prometheus", "readMetrics")},
+        },
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+def _predict() -> dict[str, Any]:
+    parts = {"file": {"type": "array", "minItems": 1, "items": {"type": "string", "contentMediaType": "image/*"}}}
+    fields = {name: {**field["schema"], "description": field["description"]} for name, field in _FIELDS.items()}
+    return {
+        "summary": "Recognise the things in one or more photos",
+        "operationId": "predict",
+        "parameters": [{"name": name, "in": "query", "required": False, **field} for name, field in _FIELDS.items()],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {"type": "object", "required": ["file"], "properties": {**parts, **fields}}
+                },
+                "image/*": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        "responses": {
+            "200": _answer("Prediction", "One result for each picture, in order."),
+            **_errors(*_PREDICT_ERRORS),
+        },
+    }
+
+
+def _get(summary: str, operation: str, schema: str, *errors: type[PublicError]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "operationId": operation,
+        "responses": {"200": _answer(schema, summary), **_errors(*errors)},
+    }
+
+
+def _text(summary: str, operation: str) -> dict[str, Any]:
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "summary": summary,
+        "operationId": operation,
+        "responses": {"200": {"description": summary, "content": content}},
+    }
+
+
+def _answer(schema: str, description: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
+
+
+def _errors(*errors: type[PublicError]) -> dict[str, Any]:
+    """One response a status, naming the codes that it may carry."""
+    codes: dict[int, list[str]] = {}
+    for error in errors:
+        codes.setdefault(error.status, []).append(error.code)
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        str(status): {"description": "Code " + " or ".join(f"`{code}`" for code in listed), "content": content}
+        for status, listed in sorted(codes.items())
+    }

@@ -1,0 +1,100 @@
+"""`POST /predict`, and the same answer for the page's form."""
+
+import time
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+
+from app.errors import RequestError
+from app.registry.catalog import BASE_MODE
+from app.serving.decision import decide
+from app.serving.mode import Mode
+from app.serving.recogniser import Recogniser, Recognition
+from app.web import metrics
+from app.web.failures import problem
+from app.web.limits import check_rate
+from app.web.parameters import Parameters, Upload, read_parameters, read_uploads
+
+blueprint = Blueprint("predict", __name__)
+
+UNKNOWN = {"label": "unknown", "label_short": "unknown", "label_zh": "未知类别"}
+
+
+@blueprint.post("/predict")
+def predict() -> Response:
+    """Recognise the pictures of the request."""
+    return jsonify(answer_request())
+
+
+def answer_request() -> dict[str, Any]:
+    """The answer to the current request, as `/predict` gives it.
+
+    Raises:
+        PublicError: the request cannot be answered; a single bad picture fails as a whole.
+    """
+    started = time.perf_counter()
+    check_rate()
+    recogniser: Recogniser = current_app.extensions["recogniser"]
+    parameters = read_parameters(request, BASE_MODE)
+    mode = recogniser.mode(parameters.mode)
+    uploads = read_uploads(request)
+    outcomes = recogniser.recognise([upload.data for upload in uploads], mode)
+    if len(outcomes) == 1 and isinstance(outcomes[0], RequestError):
+        raise outcomes[0]
+    threshold = mode.threshold if parameters.threshold is None else parameters.threshold
+    results = [
+        _result(upload, outcome, mode, threshold, parameters) for upload, outcome in zip(uploads, outcomes, strict=True)
+    ]
+    timing = _timing_ms([outcome for outcome in outcomes if isinstance(outcome, Recognition)], started)
+    metrics.observe(mode, results, timing)
+    return {
+        "request_id": g.request_id,
+        "mode": mode.key,
+        "threshold": threshold,
+        "model": mode.model.as_dict(),
+        "results": results,
+        "timing_ms": timing,
+    }
+
+
+def _result(
+    upload: Upload, outcome: Recognition | RequestError, mode: Mode, threshold: float, parameters: Parameters
+) -> dict[str, Any]:
+    if isinstance(outcome, RequestError):
+        told = problem(outcome)
+        return {"filename": upload.filename, "error": {"code": told["code"], "detail": told["detail"]}}
+    decision = decide(outcome.probabilities, threshold, parameters.top_k)
+    top = [_guess(mode, index, confidence) for index, confidence in decision.top]
+    best = UNKNOWN if decision.unknown else {key: top[0][key] for key in UNKNOWN}
+    return {
+        "filename": upload.filename,
+        "unknown": decision.unknown,
+        **best,
+        "confidence": top[0]["confidence"],
+        "top": top,
+        "image": {"format": outcome.format, "width": outcome.width, "height": outcome.height},
+    }
+
+
+def _guess(mode: Mode, index: int, confidence: float) -> dict[str, Any]:
+    label = mode.labels[index]
+    return {
+        "index": index,
+        "label": label.label,
+        "label_short": label.label_short,
+        "label_zh": label.label_zh,
+        "group": label.group,
+        "group_zh": label.group_zh,
+        "confidence": round(confidence, 6),
+    }
+
+
+def _timing_ms(recognitions: list[Recognition], started: float) -> dict[str, float]:
+    """Milliseconds by stage: of the slowest picture, where there are several; and of the whole request."""
+    stages = {
+        "decode": max((one.decode_s for one in recognitions), default=0.0),
+        "queue": max((one.queue_s for one in recognitions), default=0.0),
+        "infer": max((one.infer_s for one in recognitions), default=0.0),
+        "total": time.perf_counter() - started,
+    }
+    return {stage: round(seconds * 1000, 1) for stage, seconds in stages.items()}

@@ -1,0 +1,385 @@
+"""The HTTP contract: what goes in, what comes out, and every refusal by its code."""
+
+import io
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+from werkzeug.test import TestResponse
+
+from app.config import Settings
+from app.serving.recogniser import MAX_FILES, Recogniser
+from app.web.schemas import Alive, Modes, Prediction, Problem, Ready
+
+CAT_CLASSES = range(281, 286)
+
+
+@pytest.fixture(scope="session")
+def cat_jpeg(cat: Image.Image, encode: Callable[..., bytes]) -> bytes:
+    return encode(cat)
+
+
+def post(client: FlaskClient, *pictures: bytes, part: str = "file", **fields: str) -> TestResponse:
+    files = [(io.BytesIO(picture), f"{number}.jpg") for number, picture in enumerate(pictures)]
+    return client.post("/predict", data={part: files, **fields})
+
+
+def refused(response: TestResponse, status: int, code: str) -> Problem:
+    """Check a refusal's form, and return it."""
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    problem = Problem.model_validate(response.json)
+    assert (problem.status, problem.code) == (status, code)
+    assert problem.request_id == response.headers["X-Request-Id"]
+    return problem
+
+
+def test_a_photo_in_three_true_names_out(client: FlaskClient, cat_jpeg: bytes) -> None:
+    response = post(client, cat_jpeg)
+    answer = Prediction.model_validate(response.json)
+    result = response.json["results"][0]
+    assert answer.mode == "imagenet"
+    assert answer.model.name == "efficientnet_lite0"
+    assert len(answer.model.sha256) == 64
+    assert len(result["top"]) == 3
+    assert result["top"][0]["index"] in CAT_CLASSES
+    assert "猫" in result["label_zh"]
+    assert result["image"] == {"format": "JPEG", "width": 451, "height": 300}
+    assert result["filename"] == "0.jpg"
+
+
+def test_the_answer_has_exactly_the_members_of_the_contract(client: FlaskClient, cat_jpeg: bytes) -> None:
+    body = post(client, cat_jpeg).json
+    assert list(body) == ["request_id", "mode", "threshold", "model", "results", "timing_ms"]
+    assert {"name", "version", "sha256", "precision"} <= body["model"].keys()
+    assert {"filename", "unknown", "label", "label_zh", "confidence", "top", "image"} <= body["results"][0].keys()
+    assert {"index", "label", "label_zh", "confidence"} <= body["results"][0]["top"][0].keys()
+    assert list(body["timing_ms"]) == ["decode", "queue", "infer", "total"]
+
+
+def test_chinese_is_sent_as_chinese(client: FlaskClient, cat_jpeg: bytes) -> None:
+    assert "猫" in post(client, cat_jpeg).get_data(as_text=True)
+
+
+def test_the_part_may_be_called_image_and_the_body_may_be_raw(client: FlaskClient, cat_jpeg: bytes) -> None:
+    by_part = post(client, cat_jpeg, part="image").json["results"][0]
+    raw = client.post("/predict?top_k=1", data=cat_jpeg, content_type="image/jpeg").json["results"][0]
+    assert raw["filename"] is None
+    assert raw["top"][0]["index"] == by_part["top"][0]["index"]
+    assert len(raw["top"]) == 1
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 10])
+def test_top_k_lists_so_many(client: FlaskClient, cat_jpeg: bytes, top_k: int) -> None:
+    assert len(post(client, cat_jpeg, top_k=str(top_k)).json["results"][0]["top"]) == top_k
+
+
+def test_below_the_threshold_the_answer_is_unknown_and_still_lists_what_it_saw(
+    client: FlaskClient, cat_jpeg: bytes
+) -> None:
+    result = post(client, cat_jpeg, threshold="1").json["results"][0]
+    assert (result["unknown"], result["label"], result["label_zh"]) == (True, "unknown", "未知类别")
+    assert result["top"][0]["index"] in CAT_CLASSES
+    assert not post(client, cat_jpeg, threshold="0").json["results"][0]["unknown"]
+
+
+def test_a_custom_mode_answers_with_its_own_labels_and_lists_no_more_than_it_has(
+    client: FlaskClient, cat_jpeg: bytes
+) -> None:
+    body = post(client, cat_jpeg, mode="colours", threshold="0", top_k="10").json
+    assert body["mode"] == "colours"
+    assert body["model"]["version"] == "v1"
+    assert {guess["label_zh"] for guess in body["results"][0]["top"]} == {"红", "绿", "蓝"}
+
+
+def test_in_a_batch_a_bad_file_has_its_error_in_its_own_place(client: FlaskClient, cat_jpeg: bytes) -> None:
+    body = post(client, cat_jpeg, b"no picture", cat_jpeg[:2000], cat_jpeg).json
+    Prediction.model_validate(body)
+    codes = [result.get("error", {}).get("code") for result in body["results"]]
+    assert codes == [None, "unsupported_format", "unreadable_image", None]
+    assert [result["filename"] for result in body["results"]] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_the_error_of_a_single_bad_file_is_the_whole_answer(client: FlaskClient, cat_jpeg: bytes) -> None:
+    refused(post(client, b"no picture"), 415, "unsupported_format")
+    refused(post(client, cat_jpeg[:2000]), 422, "unreadable_image")
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"threshold": "1.01"}, "threshold"),
+        ({"threshold": "-0.1"}, "threshold"),
+        ({"threshold": "nan"}, "threshold"),
+        ({"threshold": "half"}, "threshold"),
+        ({"top_k": "0"}, "top_k"),
+        ({"top_k": "11"}, "top_k"),
+        ({"top_k": "3.5"}, "top_k"),
+        ({"top_k": "9" * 5000}, "top_k"),
+        ({"lang": "fr"}, "lang"),
+        ({"explain": "maybe"}, "explain"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named(
+    client: FlaskClient, cat_jpeg: bytes, fields: dict[str, str], named: str
+) -> None:
+    assert named in refused(post(client, cat_jpeg, **fields), 400, "bad_parameter").detail
+
+
+def test_without_a_picture_the_answer_says_how_to_send_one(client: FlaskClient, cat_jpeg: bytes) -> None:
+    refused(client.post("/predict"), 400, "no_file")
+    refused(client.post("/predict", data={"mode": "imagenet"}), 400, "no_file")
+    refused(client.post("/predict", data={"file": (io.BytesIO(b""), "")}), 400, "no_file")
+    refused(client.post("/predict", data=b"", content_type="image/png"), 400, "no_file")
+    form = "application/x-www-form-urlencoded"  # what `curl --data-binary @photo.jpg` says
+    refused(client.post("/predict", data=cat_jpeg * 40, content_type=form), 400, "no_file")
+
+
+@pytest.mark.parametrize("mode", ["birds", "../colours", "colours/../colours", "x\0y", "名字", "a" * 10_000])
+def test_a_mode_that_is_not_there_is_404_whatever_it_spells(client: FlaskClient, cat_jpeg: bytes, mode: str) -> None:
+    refused(post(client, cat_jpeg, mode=mode), 404, "unknown_mode")
+
+
+def test_too_large_is_413_by_form_and_by_raw_body(client: FlaskClient) -> None:
+    seventeen_mb = b"x" * (17 * 1024**2)
+    assert "16 MB" in refused(post(client, seventeen_mb), 413, "too_large").detail
+    refused(client.post("/predict", data=seventeen_mb, content_type="image/jpeg"), 413, "too_large")
+
+
+def test_more_pictures_than_a_request_may_hold_are_refused(client: FlaskClient) -> None:
+    refused(post(client, *[b"x"] * (MAX_FILES + 1)), 413, "too_large")
+
+
+def test_too_many_pixels_are_refused_by_the_header_alone(client: FlaskClient, encode: Callable[..., bytes]) -> None:
+    refused(post(client, encode(Image.new("1", (8000, 8000)), "PNG")), 422, "too_many_pixels")
+
+
+def test_the_sentence_comes_in_the_language_asked_for(client: FlaskClient) -> None:
+    assert "没有收到图片" in client.post("/predict", data={"lang": "zh"}).json["detail"]
+    assert "没有收到图片" in client.post("/predict", headers={"Accept-Language": "zh-CN,en;q=0.5"}).json["detail"]
+    assert "No picture" in client.post("/predict", headers={"Accept-Language": "fr"}).json["detail"]
+
+
+def test_addresses_and_methods_that_are_not_there(client: FlaskClient) -> None:
+    refused(client.get("/nowhere"), 404, "not_found")
+    refused(client.get("/predict"), 405, "method_not_allowed")
+
+
+def test_a_person_gets_the_sentence_on_a_page(client: FlaskClient) -> None:
+    response = client.get("/nowhere", headers={"Accept": "text/html,*/*;q=0.8", "Accept-Language": "zh"})
+    assert response.status_code == 404
+    assert response.mimetype == "text/html"
+    assert "这个地址没有内容" in response.get_data(as_text=True)
+
+
+def test_what_fails_unforeseen_tells_nothing_of_the_inside(
+    service: Flask, client: FlaskClient, cat_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise RuntimeError("/secret/path.py exploded")
+
+    monkeypatch.setattr(service.extensions["recogniser"], "recognise", explode)
+    response = post(client, cat_jpeg)
+    refused(response, 500, "internal")
+    assert "secret" not in response.get_data(as_text=True)
+
+
+def test_a_client_s_request_id_is_kept_when_it_is_harmless(client: FlaskClient) -> None:
+    assert client.get("/livez", headers={"X-Request-Id": "abc-1"}).headers["X-Request-Id"] == "abc-1"
+    assert client.get("/livez", headers={"X-Request-Id": "a b<script>"}).headers["X-Request-Id"] != "a b<script>"
+
+
+def test_every_answer_forbids_other_hosts_and_sniffing(client: FlaskClient) -> None:
+    for path in ("/", "/livez", "/nowhere"):
+        headers = client.get(path).headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_modes_lists_what_can_be_asked_and_why_others_cannot(service: Flask, client: FlaskClient) -> None:
+    broken = service.extensions["settings"].models_dir / "broken.pth"
+    broken.write_bytes(b"rubbish")
+    service.extensions["recogniser"].manager.refresh()
+    try:
+        body = Modes.model_validate(client.get("/modes").json)
+    finally:
+        broken.unlink()
+        service.extensions["recogniser"].manager.refresh()
+    by_key: dict[str, Any] = {mode.key: mode for mode in body.modes}
+    assert len(by_key["imagenet"].labels) == 1000
+    assert by_key["colours"].title.zh == "colours 模式"
+    assert by_key["colours"].threshold == 0.5
+    assert not by_key["broken"].available
+    assert by_key["broken"].reason
+
+
+def test_alive_and_ready_and_which_weights_serve(client: FlaskClient) -> None:
+    Alive.model_validate(client.get("/livez").json)
+    ready = Ready.model_validate(client.get("/readyz").json)
+    assert (ready.model.name, ready.model.origin) == ("efficientnet_lite0", "package")
+
+
+def test_until_the_models_are_warm_the_service_is_alive_but_not_ready(
+    settings: Settings, cat_jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app import create_app
+    from app.serving.manager import ModelManager
+
+    may_load = threading.Event()
+    load = ModelManager.load
+
+    def held_up(manager: ModelManager) -> None:
+        assert may_load.wait(30)
+        load(manager)
+
+    monkeypatch.setattr(ModelManager, "load", held_up)
+    app = create_app(settings)
+    client = app.test_client()
+    assert client.get("/livez").status_code == 200
+    refused(client.get("/readyz"), 503, "not_ready")
+    refused(client.get("/modes"), 503, "not_ready")
+    response = post(client, cat_jpeg)
+    refused(response, 503, "not_ready")
+    assert int(response.headers["Retry-After"]) >= 1
+    may_load.set()
+    for _ in range(600):
+        if client.get("/readyz").status_code == 200:
+            break
+        threading.Event().wait(0.05)
+    assert client.get("/readyz").status_code == 200
+    app.extensions["recogniser"].manager.close()
+    app.extensions["recogniser"].close()
+
+
+def test_metrics_count_pictures_by_outcome(client: FlaskClient, cat_jpeg: bytes) -> None:
+    def count() -> float:
+        text = client.get("/metrics").get_data(as_text=True)
+        wanted = 'wanwu_pictures_total{mode="imagenet",outcome="unknown"} '
+        return sum(float(line.removeprefix(wanted)) for line in text.splitlines() if line.startswith(wanted))
+
+    before = count()
+    post(client, cat_jpeg, threshold="1")
+    assert count() == before + 1
+
+
+@pytest.fixture
+def held_recogniser(service: Flask, monkeypatch: pytest.MonkeyPatch) -> tuple[Recogniser, threading.Event]:
+    """The service with its base network held up until the event is set."""
+    recogniser: Recogniser = service.extensions["recogniser"]
+    backbone = recogniser.mode("imagenet").backbone
+    gate, features = threading.Event(), backbone.features
+
+    def held(batch: Any) -> Any:
+        assert gate.wait(30)
+        return features(batch)
+
+    monkeypatch.setattr(backbone, "features", held)
+    return recogniser, gate
+
+
+def with_settings(recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    monkeypatch.setattr(recogniser, "_settings", recogniser._settings.model_copy(update=values))
+
+
+def test_past_the_queue_s_limit_a_request_is_told_busy_at_once(
+    service: Flask,
+    held_recogniser: tuple[Recogniser, threading.Event],
+    cat_jpeg: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recogniser, gate = held_recogniser
+    with_settings(recogniser, monkeypatch, max_queue=2)
+    with ThreadPoolExecutor(2) as callers:
+        waiting = [callers.submit(post, service.test_client(), cat_jpeg) for _ in range(2)]
+        while recogniser.in_flight < 2:
+            threading.Event().wait(0.01)
+        response = post(service.test_client(), cat_jpeg)
+        refused(response, 503, "busy")
+        assert int(response.headers["Retry-After"]) >= 1
+        gate.set()
+        assert [one.result(30).status_code for one in waiting] == [200, 200]
+    assert recogniser.in_flight == 0
+    assert post(service.test_client(), cat_jpeg).status_code == 200
+
+
+def test_past_the_deadline_a_request_is_given_up(
+    client: FlaskClient,
+    held_recogniser: tuple[Recogniser, threading.Event],
+    cat_jpeg: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recogniser, gate = held_recogniser
+    with_settings(recogniser, monkeypatch, deadline_s=0.3)
+    refused(post(client, cat_jpeg), 504, "deadline")
+    gate.set()
+    assert recogniser.in_flight == 0
+
+
+def test_a_client_that_asks_too_often_is_told_to_wait(service: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.web import limits
+
+    kept = service.extensions["rate_limits"]
+    limits.init_app(service, Settings(rate_limit="2/minute"))
+    try:
+        codes = [service.test_client().post("/predict").json["code"] for _ in range(3)]
+        other = service.test_client().post("/predict", environ_overrides={"REMOTE_ADDR": "10.0.0.9"})
+        assert codes == ["no_file", "no_file", "rate_limited"]
+        assert other.json["code"] == "no_file"
+    finally:
+        service.extensions["rate_limits"] = kept
+
+
+def test_openapi_describes_every_route_and_is_valid(service: Flask, client: FlaskClient) -> None:
+    from openapi_spec_validator import validate
+
+    document = client.get("/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+    routes = {rule.rule for rule in service.url_map.iter_rules()} - {
+        "/static/<path:filename>",
+        "/",
+        "/docs",
+        "/openapi.json",
+    }
+    assert routes == set(document["paths"])
+
+
+def test_a_real_answer_fits_its_description(client: FlaskClient, cat_jpeg: bytes) -> None:
+    from jsonschema import Draft202012Validator
+
+    document = client.get("/openapi.json").json
+    for body, name in (
+        (post(client, cat_jpeg, b"no").json, "Prediction"),
+        (post(client, b"no").json, "Problem"),
+        (client.get("/modes").json, "Modes"),
+    ):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        Draft202012Validator(schema).validate(json.loads(json.dumps(body)))
+
+
+def test_uploads_never_touch_the_disk(client: FlaskClient, cat: Image.Image, encode: Callable[..., bytes]) -> None:
+    import sys
+
+    opened: list[str] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(hook)
+    big = encode(cat.resize((2000, 2000)), "PNG")
+    assert len(big) > 1_000_000
+    head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="cat.png"\r\n\r\n'
+    response = client.post(
+        "/predict", data=head + big + b"\r\n--edge--\r\n", content_type="multipart/form-data; boundary=edge"
+    )
+    assert response.status_code == 200
+    watching = False
+    assert opened == []
