@@ -87,7 +87,7 @@ def decode(data: bytes, *, max_pixels: int, shortest_side: int) -> Picture:
     except PublicError:
         raise
     except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many(max_pixels) from error
+        raise TooManyPixels(limit=max_pixels) from error
     except Exception as error:
         # Decoders raise whatever hostile bytes make them trip over: struct.error, KeyError, RuntimeError, …
         raise UnreadableImage from error
@@ -99,16 +99,12 @@ def _raise_backstop(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
 
 
-def _too_many(max_pixels: int) -> TooManyPixels:
-    return TooManyPixels(limit_mp=f"{max_pixels / 1e6:g}")
-
-
 def _decode(data: bytes, max_pixels: int, shortest_side: int) -> Picture:
     stream = _Stream(data)
     opened = _open(stream, data)
     width, height = opened.size
     if width * height > max_pixels:
-        raise _too_many(max_pixels)
+        raise TooManyPixels(limit=max_pixels)
     extent = _choose_scale(opened, data, shortest_side)
     # A BMP's pixels take next to no time, but for run lengths, which Pillow decodes in Python.
     stream.allow(_LOAD_CPU_S + (0 if opened.format == "BMP" else _LOAD_CPU_S_PER_PIXEL * width * height))
