@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from scripted_server import PREFIX, Server
 from torch import Tensor
-from toy_weights import TOY_NAME
 
 from app.config import Settings
 from app.vision import networks
+from tests.weights.scripted_server import PREFIX, Server
+from tests.weights.toy_weights import TOY_NAME
 
 
 @pytest.fixture(autouse=True)

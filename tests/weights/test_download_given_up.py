@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted_server import CONTENT, HALF, PREFIX, SHA256, Handler, Server, part_of, silent
 
 from app.errors import WeightsError
 from app.vision.download import TIMEOUT_S, download
+from tests.weights.scripted_server import CONTENT, HALF, PREFIX, SHA256, Handler, Server, part_of, silent
 
 ROOT = Path(__file__).parent.parent.parent
 

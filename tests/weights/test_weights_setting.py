@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from toy_weights import TOY, TOY_NAME, file_of
 
 from app.config import Settings
 from app.errors import WeightsError
 from app.vision import networks
 from app.vision.weights import Weights, find_network_weights, find_weights
+from tests.weights.toy_weights import TOY, TOY_NAME, file_of
 
 
 def test_a_resnet18_of_the_operators_own_is_called_custom(settings: Settings, random_resnet18: Path) -> None:
