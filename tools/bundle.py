@@ -12,10 +12,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from app.vision.weights import BASE, find_network_weights
-
 from app import VERSION
 from app.config import ROOT, read_settings
+from app.vision.weights import BASE, find_network_weights
 
 
 def main(pip_options: list[str]) -> None:
