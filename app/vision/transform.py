@@ -9,14 +9,9 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
+from app.vision.picture import EXTENT
+
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-EXTENT = "extent"
-"""Key in a picture's `info`: the (width, height) it shows, where that ends within the last column or row.
-
-A JPEG of 1001 x 999 decoded at 1/2 has 501 x 500 pixels and shows 500.5 x 499.5. Stretched to 501 x 500, what the
-network sees would move by up to a fifth of a pixel, and its probabilities by up to 0.07 instead of 0.015.
-"""
 
 
 class Transform(BaseModel):
