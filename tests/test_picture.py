@@ -197,7 +197,7 @@ def test_too_many_pixels_are_refused_before_memory_is_spent(data, monkeypatch):
     monkeypatch.setattr(Image.core, "fill", fill)
     with pytest.raises(TooManyPixels) as raised:
         look(data)
-    assert raised.value.values == {"limit_mp": "50"}
+    assert raised.value.values == {"limit_mp": "50", "limit_wan": "5000"}
 
 
 @pytest.mark.parametrize("format", FORMATS)
