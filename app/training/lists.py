@@ -106,9 +106,9 @@ def label_lines(
         labels = tuple(plain_label(name) for name in sorted(written, key=int if numbers else None))
         index = {label.label: number for number, label in enumerate(labels)}
     else:
-        index = {label.label: number for number, label in enumerate(labels)}
         indices = {str(number): number for number in range(len(labels))}
-        index = indices if written <= indices.keys() else index
+        by_name = {label.label: number for number, label in enumerate(labels)}
+        index = max(indices, by_name, key=lambda way: len(written & way.keys()))  # classes may be called 7, 8 and 9
     for line in every:
         if line.label not in index:
             raise DataError(
