@@ -76,8 +76,9 @@ def _industrial(transform: Transform) -> list[nn.Module]:
     mode = InterpolationMode(transform.interpolation)
     return [
         v2.Resize(transform.resize, interpolation=mode),
+        v2.CenterCrop(transform.resize),
         # What a turn brings in from outside is the picture's own edge, mirrored: no black corners to learn from.
-        v2.Pad(transform.resize // 4, padding_mode="reflect"),
+        v2.Pad(transform.resize // 8, padding_mode="reflect"),
         v2.RandomAffine(
             degrees=8, translate=(0.03, 0.03), scale=(0.95, 1.05), interpolation=InterpolationMode.BILINEAR
         ),

@@ -3,9 +3,9 @@
 A perceptual hash proposes pairs, a thumbnail confirms them. Both limits come from the 1357 photographs of three sets
 (hymenoptera, grocery20, trashnet) and from copies made of 120 of them: saved again as JPEG of quality 50 and 20 or as
 WebP, halved, enlarged by half, brighter by 15 %, with 20 % more contrast, without 1 % at each edge. The hash of 256
-bits put all those copies within 32 bits of the original; of the 920 000 pairs of different files it put one within 32 (the
-same advertisement photographed twice, lit differently) and the next at 58 (one carton from two sides). The hashes of 64
-bits (phash, dhash) and the wavelet hash overlap: different photos from 5 to 12 bits on, copies at up to 14.
+bits put all those copies within 32 bits of the original; of the 920 000 pairs of different files it put one within 32
+(the same advertisement photographed twice, lit differently) and the next at 58 (one carton from two sides). The hashes
+of 64 bits (phash, dhash) and the wavelet hash overlap: different photos from 5 to 12 bits on, copies at up to 14.
 """
 
 import hashlib
