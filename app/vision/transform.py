@@ -44,10 +44,14 @@ class Transform(BaseModel):
 
     def __call__(self, image: Image.Image) -> Tensor:
         """The picture (mode RGB) as float32 `[3, crop, crop]`, laid out channels-last."""
-        pixels = torch.from_numpy(self.pixels(image).copy()).permute(2, 0, 1)
+        return self.tensor(self.pixels(image))
+
+    def tensor(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+        """uint8 `[height, width, 3]` as normalised float32 `[3, height, width]`, laid out channels-last."""
+        planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
         scale = torch.tensor(self.std).mul(255).view(3, 1, 1)
         offset = torch.tensor(self.mean).mul(255).view(3, 1, 1)
-        return pixels.float().sub_(offset).div_(scale)
+        return planes.float().sub_(offset).div_(scale)
 
 
 IMAGENET = Transform()
