@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: a few lines of our own, since a plotting library would weigh more than the rest together."""
+"""Line charts as inline SVG: a few lines of our own, where a plotting library would weigh more than the rest."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -87,9 +87,7 @@ class Chart:
         bar = Markup('<rect class="box" x="{}" y="{}" width="{}" height="{}"/>')
         floor = self._y(self.y.low)
         return [
-            bar.format(
-                self._x(low) + 1, self._y(top), self._x(high) - self._x(low) - 2, round(floor - self._y(top), 1)
-            )
+            bar.format(self._x(low) + 1, self._y(top), self._x(high) - self._x(low) - 2, round(floor - self._y(top), 1))
             for low, high, top in self.bars
         ]
 

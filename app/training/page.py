@@ -23,7 +23,6 @@ _SIDE = 240
 _QUALITY = 72
 _MANY_CLASSES = 40
 """A confusion matrix of more is no longer read by anyone: the commonest confusions are listed instead."""
-_MOST_CONFUSED = 20
 
 
 def report_html(facts: Facts, pictures: Sequence[Path], *, max_pixels: int) -> str:
@@ -45,7 +44,6 @@ def report_html(facts: Facts, pictures: Sequence[Path], *, max_pixels: int) -> s
         calibration=calibration_chart(facts),
         threshold=threshold_chart(facts),
         mistakes=list(zip(facts["mistakes"], shown, strict=True)),
-        confused=confusions(facts),
         show_matrix=len(facts["labels"]) <= _MANY_CLASSES,
     )
     return page + "\n"
@@ -62,18 +60,6 @@ def percent(value: float | None, digits: int = 0) -> str:
 def share(value: float) -> float:
     """A share as a place on a scale of 100."""
     return round(value * 100, 2)
-
-
-def confusions(facts: Facts) -> list[tuple[int, int, int]]:
-    """The commonest confusions: (pictures, true class, answered class), most pictures first."""
-    matrix = facts[facts["judged_on"]]["confusion"]
-    pairs = [
-        (count, truth, answer)
-        for truth, row in enumerate(matrix)
-        for answer, count in enumerate(row)
-        if count and truth != answer
-    ]
-    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))[:_MOST_CONFUSED]
 
 
 def _day(created: str) -> dict[str, str]:

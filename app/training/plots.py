@@ -17,7 +17,9 @@ def curve_charts(facts: dict[str, Any]) -> list[Markup]:
     if not history:
         return []
     stages = [
-        (place + 0.5, "stage") for place in range(1, len(history)) if history[place]["stage"] != history[place - 1]["stage"]
+        (place + 0.5, "stage")
+        for place in range(1, len(history))
+        if history[place]["stage"] != history[place - 1]["stage"]
     ]
     marks = [*stages, (float(best_epoch(facts)), "kept")]
 
@@ -82,7 +84,11 @@ def threshold_chart(facts: dict[str, Any]) -> Markup:
         Axis(Words("Share of the photos", "照片比例"), 0, 1, _QUARTERS, "{:.0%}".format),
         [
             Line(Words("photos that keep a name", "给出名称的照片"), [(x, named) for x, named, _ in curve], "line"),
-            Line(Words("names that are right", "其中正确的"), [(x, right) for x, _, right in curve if right is not None], "line soft"),
+            Line(
+                Words("names that are right", "其中正确的"),
+                [(x, right) for x, _, right in curve if right is not None],
+                "line soft",
+            ),
         ],
         marks=[(threshold["value"], "kept")],
         labels=False,

@@ -1,6 +1,7 @@
 """The report of a version as plain facts, and the files that travel with the version."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from app.config import available_cores
 from app.training.evaluation import evaluate
+from app.training.findings import Finding
 from app.training.outcome import Outcome, Predictions
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
 MAX_MISTAKES = 12
+MAX_CONFUSIONS = 20
 _CURVE_STEPS = 50
 
 Facts = dict[str, Any]
@@ -54,6 +57,7 @@ def report_json(outcome: Outcome) -> Facts:
         "test": _figures(outcome.test, outcome) if outcome.test else None,
         "calibration": _calibration(outcome),
         "threshold": _threshold(outcome),
+        "confusions": _confusions(_judged(outcome)),
         "mistakes": [
             {"file": short(path), "truth": truth, "answer": answer, "confidence": confidence}
             for path, truth, answer, confidence in _mistakes(_judged(outcome))
@@ -91,7 +95,7 @@ def _data(outcome: Outcome) -> Facts:
     return {"fingerprint": outcome.manifest.data_fingerprint, "counts": counts}
 
 
-def _finding(finding: Any) -> Facts:
+def _finding(finding: Finding) -> Facts:
     return {
         "kind": finding.kind,
         "en": finding.sentence_en,
@@ -136,6 +140,14 @@ def _named(predictions: Predictions, threshold: float) -> tuple[float, float | N
     named: Tensor = confidences >= threshold
     right = answers[named] == predictions.labels[named]
     return float(named.double().mean()), float(right.double().mean()) if len(right) else None
+
+
+def _confusions(predictions: Predictions) -> list[Facts]:
+    """The commonest confusions: how many pictures of which class were taken for which, most first."""
+    answers = predictions.probabilities.argmax(dim=1)
+    pairs = Counter(zip(predictions.labels.tolist(), answers.tolist(), strict=True))
+    wrong = sorted((-count, *pair) for pair, count in pairs.items() if pair[0] != pair[1])
+    return [{"count": -count, "truth": truth, "answer": answer} for count, truth, answer in wrong[:MAX_CONFUSIONS]]
 
 
 def _mistakes(predictions: Predictions) -> Sequence[tuple[Path, int, int, float]]:
