@@ -12,7 +12,6 @@ import click
 from app.config import ROOT, read_settings
 from app.errors import OperatorError, PublicError
 
-
 LAZY = {
     "evaluate": "app.training.evaluate_commands:evaluate_command",
     "compare": "app.training.evaluate_commands:compare_command",
