@@ -93,7 +93,7 @@ def served_mode(name: str, settings: Settings) -> Mode:
         known = is_key(key) and is_key(version) and (folder / MANIFEST).is_file()
         entry = Entry(key, folder) if known else None
     if entry is None:
-        raise ModelError(f"There is no {name} in {settings.models_dir}.")
+        raise ModelError(f"There is no trained mode or version called {name}.")
     try:
         return loader.custom(entry, base)
     except ModelError as error:
