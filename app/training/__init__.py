@@ -1,1 +1,1 @@
-"""Teaching: from labelled photos to a version of a mode. Nothing that serves imports this room."""
+"""Teach: from labelled photos to a version of a mode. Nothing that serves imports this room."""
