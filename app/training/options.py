@@ -41,7 +41,7 @@ class Options(BaseModel):
     balance: Literal["none", "weights", "oversample"] = Field(
         "weights", description="What is done about unequal classes: weigh the loss, draw the rare more often."
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Szegedy et al. 2016.")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Szegedy et al. 2016.")
 
     optimizer: Literal["adam", "sgd"] = Field("adam", description="Adam, or SGD with momentum.")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Of SGD.")
