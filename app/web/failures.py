@@ -32,7 +32,7 @@ def answer(error: PublicError) -> Response:
     """The response for a public error, in the form and language that the request asks for."""
     g.error_code = error.code
     if wants_page():
-        sentence = error.sentence(_language())
+        sentence = error.sentence(language())
         page = render_template("error.html", sentence=sentence, request_id=g.get("request_id"))
         response = make_response(page, error.status)
     else:
@@ -41,6 +41,10 @@ def answer(error: PublicError) -> Response:
         response.mimetype = "application/problem+json"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
+        if request.method == "GET" and response.mimetype == "text/html":
+            response.headers["Refresh"] = str(
+                error.retry_after_s
+            )  # a person waiting for the start need not press a key
     return response
 
 
@@ -51,7 +55,7 @@ def problem(error: PublicError) -> dict[str, object]:
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "code": error.code,
-        "detail": error.sentence(_language()),
+        "detail": error.sentence(language()),
         "request_id": g.get("request_id"),
     }
 
@@ -60,13 +64,6 @@ def wants_page() -> bool:
     """Whether a person's browser asks: it prefers HTML by name, where scripts say `*/*` or JSON."""
     accepted = request.accept_mimetypes
     return "text/html" in accepted.values() and accepted["text/html"] > accepted["application/problem+json"]
-
-
-def _language() -> str:
-    try:
-        return language()
-    except HTTPException:  # the body that should hold `lang` is itself what failed
-        return "en"
 
 
 def _http_failure(error: HTTPException) -> Response:

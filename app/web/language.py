@@ -1,6 +1,7 @@
 """Which language a request wants."""
 
 from flask import request
+from werkzeug.exceptions import HTTPException
 
 LANGUAGES = ("en", "zh")
 COOKIE = "lang"
@@ -8,7 +9,7 @@ COOKIE = "lang"
 
 def language() -> str:
     """ "zh" or "en": the `lang` parameter, then the cookie of the page's switch, then `Accept-Language`."""
-    for wish in (request.values.get("lang"), request.cookies.get(COOKIE)):
+    for wish in (_asked(), request.cookies.get(COOKIE)):
         if wish in LANGUAGES:
             return wish
     for tag, _ in request.accept_languages:
@@ -16,3 +17,10 @@ def language() -> str:
         if primary in LANGUAGES:
             return primary
     return "en"
+
+
+def _asked() -> str | None:
+    try:
+        return request.values.get("lang")
+    except HTTPException:  # the body that should hold `lang` is itself what failed
+        return request.args.get("lang")

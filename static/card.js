@@ -1,0 +1,177 @@
+// One picture among the results: what is known of it, and how that is drawn.
+
+import { Failure } from "./ask.js";
+import { isUnknown, nameOf, percent } from "./decision.js";
+import { currentLanguage, languageTag, otherLanguage, relabel, say, sayError } from "./texts.js";
+
+const cardTemplate = document.getElementById("card");
+const guessTemplate = document.getElementById("guess");
+
+export class Card {
+  file;
+  element;
+  answer = null;
+  failure = null;
+  shrunk = null;
+  phase = { name: "waiting", value: null };
+  controller = null;
+
+  constructor(file) {
+    this.file = file;
+    this.element = cardTemplate.content.firstElementChild.cloneNode(true);
+    relabel(this.element);
+    this.part(".file").textContent = file.name;
+    this.showPreview();
+  }
+
+  part(selector) {
+    return this.element.querySelector(selector);
+  }
+
+  /** Start anew: what ran for this picture is given up, and the signal for the new run returned. */
+  restart() {
+    this.controller?.abort();
+    this.controller = new AbortController();
+    this.failure = null;
+    this.phase = { name: "waiting", value: null };
+    return this.controller.signal;
+  }
+
+  finish(answer) {
+    this.answer = answer;
+    this.phase = null;
+    this.part(".guesses").replaceChildren(); // so that the bars grow again
+  }
+
+  fail(error) {
+    this.answer = null;
+    this.failure = error instanceof Failure ? error : new Failure({ key: "unreachable", mayPass: true });
+    this.phase = null;
+  }
+
+  discard() {
+    this.controller?.abort();
+    URL.revokeObjectURL(this.part("img").src);
+    this.element.remove();
+  }
+
+  get result() {
+    return this.answer?.results[0] ?? null;
+  }
+
+  /** "empty", "failed", "known" or "unknown". */
+  state(threshold) {
+    if (this.failure) return "failed";
+    if (!this.result) return "empty";
+    return isUnknown(this.result, threshold) ? "unknown" : "known";
+  }
+
+  /** One sentence for the ears. */
+  spoken(threshold) {
+    const file = this.file.name;
+    if (this.failure) return say("announce_failed", { file, sentence: this.failureSentence() });
+    const best = this.result.top[0];
+    const key = isUnknown(this.result, threshold) ? "announce_unknown" : "announce_done";
+    return say(key, { file, name: nameOf(best, currentLanguage()), share: percent(best.confidence, threshold) });
+  }
+
+  failureSentence() {
+    const { code, words, key } = this.failure;
+    return (code && sayError(code, words)) || say(key ?? "unreachable");
+  }
+
+  showPreview() {
+    const image = this.part("img");
+    image.addEventListener("load", () => { image.hidden = false; });
+    image.addEventListener("error", () => { this.part(".no-preview").hidden = false; });
+    this.part(".no-preview strong").textContent = this.file.name.match(/\.(\w{2,5})$/)?.[1].toUpperCase() ?? "";
+    image.src = URL.createObjectURL(this.file);
+  }
+
+  draw(threshold) {
+    const state = this.state(threshold);
+    this.element.dataset.state = state;
+    this.element.toggleAttribute("data-busy", this.phase !== null);
+    this.part(".remove").setAttribute("aria-label", say("remove", { file: this.file.name }));
+    this.drawWords(state, threshold);
+    this.drawGuesses(threshold);
+    this.drawFacts();
+    this.drawProgress();
+    this.part(".retry").hidden = !this.failure?.mayPass;
+  }
+
+  drawWords(state, threshold) {
+    const best = this.result?.top[0];
+    const names = { failed: () => say("failed"), unknown: () => say("unknown"), empty: () => "" };
+    this.part(".name").textContent = names[state]?.() ?? nameOf(best, currentLanguage());
+    this.part(".aside").replaceChildren(...(state === "known" ? asideOf(best) : []));
+    const messages = {
+      failed: () => this.failureSentence(),
+      unknown: () => say("unknown_reason", {
+        share: percent(best.confidence, threshold),
+        threshold: percent(threshold),
+      }),
+    };
+    this.part(".message").textContent = messages[state]?.() ?? "";
+  }
+
+  drawGuesses(threshold) {
+    const list = this.part(".guesses");
+    const entries = this.result?.top ?? [];
+    while (list.children.length > entries.length) list.lastElementChild.remove();
+    while (list.children.length < entries.length) {
+      list.append(guessTemplate.content.firstElementChild.cloneNode(true));
+    }
+    entries.forEach((entry, place) => drawGuess(list.children[place], entry, threshold));
+  }
+
+  drawFacts() {
+    const { image } = this.result ?? {};
+    this.part(".facts").replaceChildren(...(image ? [
+      image.format,
+      `${image.width} × ${image.height}`,
+      say("recognised_in", { ms: Math.round(this.answer.timing_ms.total) }),
+      say("answered_by", { model: this.answer.model.name }),
+    ].map((fact) => spanOf(fact)) : []));
+    const note = this.part(".note");
+    note.hidden = !this.shrunk;
+    note.textContent = this.shrunk ? say("shrunk", this.shrunk) : "";
+  }
+
+  drawProgress() {
+    const line = this.part(".progress");
+    line.hidden = this.phase === null;
+    if (line.hidden) return;
+    const { name, value } = this.phase;
+    const bar = line.querySelector("progress");
+    if (name === "sending") bar.value = value;
+    else bar.removeAttribute("value");
+    const words = say(name, { seconds: value });
+    line.querySelector("span").textContent = name === "sending" && value > 0 ? `${words} ${percent(value)}` : words;
+    bar.setAttribute("aria-label", words);
+  }
+}
+
+function asideOf(best) {
+  const parts = [];
+  const other = nameOf(best, otherLanguage());
+  if (other !== nameOf(best, currentLanguage())) {
+    parts.push(spanOf(other, { lang: languageTag(otherLanguage()) }));
+  }
+  const group = currentLanguage() === "zh" ? best.group_zh : best.group;
+  if (group) parts.push(spanOf(group, { className: "group" }));
+  return parts;
+}
+
+function spanOf(text, properties = {}) {
+  return Object.assign(document.createElement("span"), { textContent: text }, properties);
+}
+
+function drawGuess(item, entry, threshold) {
+  item.querySelector(".guess-name").textContent = nameOf(entry, currentLanguage());
+  item.querySelector(".guess-share").textContent = percent(entry.confidence, threshold);
+  item.querySelector(".bar-share").setAttribute("width", entry.confidence * 100);
+  const mark = item.querySelector(".bar-mark");
+  mark.setAttribute("x1", threshold * 100);
+  mark.setAttribute("x2", threshold * 100);
+}

@@ -1,0 +1,70 @@
+// The mode, and the threshold below which the answer is "unknown".
+
+import { pageData, say } from "./texts.js";
+import { percent } from "./decision.js";
+
+const mode = document.getElementById("mode");
+const slider = document.getElementById("threshold");
+const shown = document.getElementById("threshold-shown");
+const hint = document.getElementById("threshold-hint");
+const reset = document.getElementById("threshold-reset");
+const modelName = document.getElementById("model-name");
+const modelSmall = document.getElementById("model-small");
+
+const option = () => mode.selectedOptions[0];
+const ownThreshold = () => Number(option().dataset.threshold);
+
+export const chosenMode = () => mode.value;
+export const threshold = () => Number(slider.value);
+
+/** Turn the form's fields into live controls. */
+export function watchSettings({ onMode, onThreshold, onThresholdSettled }) {
+  slider.type = "range";
+  hint.dataset.text = "threshold_hint";
+  mode.addEventListener("change", () => {
+    useOwnThreshold();
+    onMode();
+  });
+  slider.addEventListener("input", () => {
+    drawSettings();
+    onThreshold();
+  });
+  slider.addEventListener("change", onThresholdSettled);
+  reset.addEventListener("click", () => {
+    useOwnThreshold();
+    slider.focus();
+    onThreshold();
+    onThresholdSettled();
+  });
+  useOwnThreshold();
+}
+
+/** Draw what depends on the values and on the language. */
+export function drawSettings() {
+  const own = ownThreshold();
+  shown.textContent = percent(threshold());
+  slider.setAttribute("aria-valuetext", percent(threshold()));
+  slider.parentElement.style.setProperty("--value", threshold());
+  slider.parentElement.style.setProperty("--own", own);
+  reset.textContent = say("threshold_reset", { percent: percent(own) });
+  reset.hidden = threshold() === own;
+  hint.hidden = !reset.hidden;
+  modelName.textContent = option().dataset.model;
+  modelSmall.hidden = option().dataset.model !== pageData.smallModel;
+}
+
+/** Take over what the server says of a mode: it may have been replaced since the page was loaded. */
+export function learnMode(key, own, model) {
+  const known = [...mode.options].find((candidate) => candidate.value === key);
+  if (!known) return;
+  const untouched = known === option() && threshold() === ownThreshold();
+  known.dataset.threshold = own;
+  known.dataset.model = model;
+  if (untouched) slider.value = own;
+  drawSettings();
+}
+
+function useOwnThreshold() {
+  slider.value = ownThreshold();
+  drawSettings();
+}
