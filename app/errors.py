@@ -125,11 +125,20 @@ class UnreadableImage(RequestError):
 
 
 class TooManyPixels(RequestError):
-    """Takes `limit_mp`: the limit in megapixels."""
+    """Takes `limit`: the most pixels a picture may have."""
 
     status, code = 422, "too_many_pixels"
     sentence_en = "This picture has more than {limit_mp} million pixels, which is the limit."
-    sentence_zh = "图片像素超过了 {limit_mp} 百万的上限。"
+    sentence_zh = "图片超过了 {limit_wan} 万像素的上限。"
+
+    def __init__(self, *, limit: int) -> None:
+        words: dict[str, object] = dict(self.in_words(limit))
+        super().__init__(retry_after_s=None, **words)
+
+    @staticmethod
+    def in_words(limit: int) -> dict[str, str]:
+        """The limit as each language counts: in millions, and in 万 (ten thousands)."""
+        return {"limit_mp": f"{limit / 1e6:g}", "limit_wan": f"{limit / 1e4:g}"}
 
 
 class RateLimited(RequestError):

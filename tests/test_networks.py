@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.errors import WeightsError
 from app.vision import networks
-from app.vision.efficientnet_lite0 import EfficientNetLite0
+from app.vision.efficientnet_lite0 import EfficientNetLite0, SameConvolution
 from app.vision.transform import EFFICIENTNET_LITE0, IMAGENET
 
 # isort: split
@@ -24,6 +24,8 @@ import torchvision
 
 CATS = range(281, 286)
 """ImageNet's five domestic cats: tabby, tiger, Persian, Siamese, Egyptian."""
+
+SMALL = "shufflenet_v2_x1_0"
 
 
 def random_network(name: str, classes: int = 1000) -> torch.nn.Module:
@@ -51,8 +53,8 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def resnet18() -> torch.nn.Module:
-    return random_network("resnet18")
+def small() -> torch.nn.Module:
+    return random_network(SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +64,12 @@ def lite0_state() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def lite0(lite0_state: dict[str, Tensor]) -> networks.SplitNetwork:
-    return networks.build("efficientnet_lite0", lite0_state)
+    split = networks.build("efficientnet_lite0", lite0_state)
+    split.backbone.to(memory_format=torch.channels_last)  # only quicker
+    return split
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "shufflenet_v2_x1_0"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "shufflenet_v2_x1_0", "mobilenet_v3_small"])
 def test_backbone_then_head_equals_torchvisions_whole_network(name: str) -> None:
     whole = random_network(name)
     split = networks.build(name, whole.state_dict())
@@ -75,18 +79,18 @@ def test_backbone_then_head_equals_torchvisions_whole_network(name: str) -> None
     assert split.backbone(pictures).shape == (2, split.weight.shape[1])
 
 
-def test_a_split_network_is_in_evaluation_mode_and_frozen(resnet18: torch.nn.Module) -> None:
-    split = networks.build("resnet18", resnet18.train().state_dict())
-    resnet18.eval()
+def test_a_split_network_is_in_evaluation_mode_and_frozen(small: torch.nn.Module) -> None:
+    split = networks.build(SMALL, small.train().state_dict())
+    small.eval()
     assert not any(module.training for module in split.backbone.modules())
     assert not any(parameter.requires_grad for parameter in split.backbone.parameters())
     assert not split.weight.requires_grad
     assert not split.bias.requires_grad
 
 
-def test_a_split_network_shares_no_memory_with_the_state_it_came_from(resnet18: torch.nn.Module) -> None:
-    state = {name: tensor.clone() for name, tensor in resnet18.state_dict().items()}
-    split = networks.build("resnet18", state)
+def test_a_split_network_shares_no_memory_with_the_state_it_came_from(small: torch.nn.Module) -> None:
+    state = {name: tensor.clone() for name, tensor in small.state_dict().items()}
+    split = networks.build(SMALL, state)
     before = split.weight.clone(), networks.fingerprint(split.backbone.state_dict())
     for tensor in state.values():
         tensor.zero_()
@@ -95,24 +99,24 @@ def test_a_split_network_shares_no_memory_with_the_state_it_came_from(resnet18: 
 
 
 def test_a_network_may_have_any_number_of_classes() -> None:
-    split = networks.build("shufflenet_v2_x1_0", random_network("shufflenet_v2_x1_0", classes=7).state_dict())
+    split = networks.build(SMALL, random_network(SMALL, classes=7).state_dict())
     assert split.weight.shape == (7, 1024)
     assert split.bias.shape == (7,)
 
 
-def test_half_precision_weights_are_widened_to_float32(resnet18: torch.nn.Module) -> None:
-    state = {k: v.half() if v.is_floating_point() else v for k, v in resnet18.state_dict().items()}
-    split = networks.build("resnet18", state)
+def test_half_precision_weights_are_widened_to_float32(small: torch.nn.Module) -> None:
+    state = {k: v.half() if v.is_floating_point() else v for k, v in small.state_dict().items()}
+    split = networks.build(SMALL, state)
     tensors = [split.weight, split.bias, *split.backbone.parameters()]
     assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
-def test_building_a_network_leaves_the_random_numbers_as_they_were(resnet18: torch.nn.Module) -> None:
-    state = resnet18.state_dict()
+def test_building_a_network_leaves_the_random_numbers_as_they_were(small: torch.nn.Module) -> None:
+    state = small.state_dict()
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    networks.build("resnet18", state)
+    networks.build(SMALL, state)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -123,16 +127,16 @@ def test_building_a_network_leaves_the_random_numbers_as_they_were(resnet18: tor
         (lambda state: state.update({"fc.weight": torch.zeros(10, 3)}), "'fc.weight' is missing or has another shape"),
         (lambda state: state.update({"fc.weight": torch.tensor(1.0)}), "'fc.weight' is missing or has another shape"),
         (lambda state: state.update({"fc.bias": torch.zeros(3)}), "'fc.bias' has another shape"),
-        (lambda state: state.pop("layer1.0.conv1.weight"), "Missing key"),
+        (lambda state: state.pop("stage2.0.branch1.0.weight"), "Missing key"),
         (lambda state: state.update(extra=torch.zeros(1)), "Unexpected key"),
-        (lambda state: state.update({"conv1.weight": torch.zeros(64, 3, 3, 3)}), "size mismatch for conv1.weight"),
+        (lambda state: state.update({"conv1.0.weight": torch.zeros(24, 3, 5, 5)}), "size mismatch for conv1.0"),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused_in_one_line(resnet18: torch.nn.Module, spoil, reason: str) -> None:
-    state = dict(resnet18.state_dict())
+def test_a_state_that_does_not_fit_is_refused_in_one_line(small: torch.nn.Module, spoil, reason: str) -> None:
+    state = dict(small.state_dict())
     spoil(state)
     with pytest.raises(WeightsError, match=reason) as caught:
-        networks.build("resnet18", state)
+        networks.build(SMALL, state)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
 
@@ -154,28 +158,29 @@ def test_the_transform_is_the_one_the_network_was_trained_with() -> None:
     assert networks.transform_of("resnet18") == IMAGENET
     assert networks.transform_of("mobilenet_v2") == IMAGENET
     assert networks.transform_of("efficientnet_lite0") == EFFICIENTNET_LITE0
-    other = networks.transform_of("efficientnet_b1")
-    assert (other.resize, other.crop, other.interpolation) == (256, 240, "bicubic")
+    other = networks.transform_of("efficientnet_b3")
+    assert (other.resize, other.crop, other.interpolation) == (320, 300, "bicubic")
+    assert networks.transform_of("inception_v3").crop == 299
 
 
 # The fingerprint
 
 
 def backbone_state(network: torch.nn.Module) -> dict[str, Tensor]:
-    return networks.build("resnet18", network.state_dict()).backbone.state_dict()
+    return networks.build(SMALL, network.state_dict()).backbone.state_dict()
 
 
-def test_a_resaved_file_has_the_same_fingerprint(resnet18: torch.nn.Module) -> None:
-    state = resnet18.state_dict()
+def test_a_resaved_file_has_the_same_fingerprint(small: torch.nn.Module) -> None:
+    state = small.state_dict()
     file = io.BytesIO()
     torch.save({k: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in state.items()}, file)
     file.seek(0)
-    again = networks.build("resnet18", dict(reversed(torch.load(file, weights_only=True).items())))
-    assert networks.fingerprint(again.backbone.state_dict()) == networks.fingerprint(backbone_state(resnet18))
+    again = networks.build(SMALL, dict(reversed(torch.load(file, weights_only=True).items())))
+    assert networks.fingerprint(again.backbone.state_dict()) == networks.fingerprint(backbone_state(small))
 
 
-def test_the_fingerprint_knows_neither_order_nor_layout_nor_the_counters(resnet18: torch.nn.Module) -> None:
-    state = backbone_state(resnet18)
+def test_the_fingerprint_knows_neither_order_nor_layout_nor_the_counters(small: torch.nn.Module) -> None:
+    state = backbone_state(small)
     other = {
         k: v + 5 if k.endswith("num_batches_tracked") else v.to(memory_format=torch.channels_last) if v.ndim == 4 else v
         for k, v in reversed(state.items())
@@ -183,21 +188,21 @@ def test_the_fingerprint_knows_neither_order_nor_layout_nor_the_counters(resnet1
     assert networks.fingerprint(other) == networks.fingerprint(state)
 
 
-def test_the_fingerprint_does_not_know_the_head(resnet18: torch.nn.Module) -> None:
-    other = resnet18.state_dict() | {"fc.weight": torch.ones(3, 512), "fc.bias": torch.ones(3)}
-    split = networks.build("resnet18", other)
-    assert networks.fingerprint(split.backbone.state_dict()) == networks.fingerprint(backbone_state(resnet18))
+def test_the_fingerprint_does_not_know_the_head(small: torch.nn.Module) -> None:
+    other = small.state_dict() | {"fc.weight": torch.ones(3, 1024), "fc.bias": torch.ones(3)}
+    split = networks.build(SMALL, other)
+    assert networks.fingerprint(split.backbone.state_dict()) == networks.fingerprint(backbone_state(small))
 
 
 def test_any_other_value_name_shape_or_type_gives_another_fingerprint() -> None:
-    state = {"a": torch.arange(6.0), "b": torch.zeros(2)}
+    state = {"a": torch.arange(12.0)[::2], "b": torch.zeros(2)}
     touched = state["a"].clone()
     touched[3] += 1e-6
     states = [
         state,
         state | {"a": touched},
-        state | {"a": state["a"].view(2, 3)},
-        state | {"a": state["a"].view(torch.int32)},
+        state | {"a": state["a"].reshape(2, 3)},
+        state | {"a": state["a"].clone().view(torch.int32)},
         {"c" if name == "a" else name: tensor for name, tensor in state.items()},
         {"a": state["a"]},
         {"a": state["b"], "b": state["a"]},
@@ -218,6 +223,15 @@ def test_the_fingerprint_stays_the_same_from_one_release_to_the_next() -> None:
 
 def test_the_packaged_file_fits_lite0_key_by_key(lite0_state: dict[str, Tensor]) -> None:
     EfficientNetLite0().load_state_dict(lite0_state, strict=True)
+
+
+def test_a_halving_convolution_of_lite0_begins_at_the_first_pixel_as_tensorflows_does() -> None:
+    convolution = SameConvolution(1, 1, kernel=3, stride=2)
+    with torch.inference_mode():
+        convolution.weight.fill_(1)
+        sums = convolution(torch.arange(16.0).view(1, 1, 4, 4))
+    # The upper left 3 x 3 pixels; then a column, a row, or both outside the picture.
+    assert sums.flatten().tolist() == [45, 39, 66, 50]
 
 
 def test_lite0_takes_a_real_cat_for_a_cat(lite0: networks.SplitNetwork, cat: Image.Image) -> None:

@@ -91,7 +91,8 @@ class Recogniser:
                     one.cancel()
 
     def close(self) -> None:
-        """Let what is inside finish, then stop the threads."""
+        """Let what is inside finish, then stop the threads; `models/` is no longer followed."""
+        self.manager.close()
         self._decoders.shutdown()
         self._batcher.close()
 

@@ -186,12 +186,10 @@ class _Transfer:
         return response
 
     def _pieces(self, response: HTTPResponse) -> Iterator[bytes]:
-        """The body as it comes, up to its announced length: some servers keep the connection open after it."""
-        left = response.length
+        """The body as it comes: `read1`, unlike `read`, loses nothing when the connection breaks in the midst of it."""
         try:
-            while piece := response.read1(PIECE_BYTES if left is None else min(PIECE_BYTES, left)):
+            while piece := response.read1(PIECE_BYTES):
                 yield piece
-                left = None if left is None else left - len(piece)
         except (OSError, HTTPException, ValueError) as error:
             raise _Interrupted(self._sentence(error)) from error
 

@@ -1,12 +1,15 @@
 """From an upright RGB picture to the tensor that a network was trained on."""
 
-from typing import Any, Literal
+from math import ceil
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
+
+from app.vision.picture import EXTENT
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -26,28 +29,57 @@ class Transform(BaseModel):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if not 0 < self.crop <= self.resize:
+            raise ValueError("the crop must lie within what was resized")
+        return self
+
     def pixels(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """The crop as uint8 `[crop, crop, 3]`: only what the crop shows is ever resized."""
-        width, height = image.size
+        """The crop of a picture (mode RGB) as uint8 `[crop, crop, 3]`, read-only: only what it shows is resized."""
+        width, height = _extent(image)
         if width < height:
             new_width, new_height = self.resize, int(self.resize * height / width)
         else:
             new_width, new_height = int(self.resize * width / height), self.resize
         left, top = round((new_width - self.crop) / 2), round((new_height - self.crop) / 2)
-        box = (
-            left * width / new_width,
-            top * height / new_height,
-            (left + self.crop) * width / new_width,
-            (top + self.crop) * height / new_height,
-        )
-        return np.asarray(image.resize((self.crop, self.crop), _RESAMPLING[self.interpolation], box=box))
+        columns = (left * width / new_width, (left + self.crop) * width / new_width)
+        rows = (top * height / new_height, (top + self.crop) * height / new_height)
+        # Pillow rounds between its two passes. The whole picture's proportions decide which comes first, the crop's
+        # would decide otherwise: one call for both would leave a quarter of the values of a portrait off by one.
+        if height - new_height > max(0, 2 * (width - new_width)):
+            return np.asarray(self._squeeze_columns(self._squeeze_rows(image, rows), columns))
+        return np.asarray(self._squeeze_rows(self._squeeze_columns(image, columns), rows))
+
+    def _squeeze_columns(self, image: Image.Image, columns: tuple[float, float]) -> Image.Image:
+        """Resize the given span of columns to `crop` columns; the height stays."""
+        box = (columns[0], 0, columns[1], image.height)
+        return image.resize((self.crop, image.height), _RESAMPLING[self.interpolation], box)
+
+    def _squeeze_rows(self, image: Image.Image, rows: tuple[float, float]) -> Image.Image:
+        """Resize the given span of rows to `crop` rows; the width stays."""
+        box = (0, rows[0], image.width, rows[1])
+        return image.resize((image.width, self.crop), _RESAMPLING[self.interpolation], box)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """The picture (mode RGB) as float32 `[3, crop, crop]`, laid out channels-last."""
-        pixels = torch.from_numpy(self.pixels(image).copy()).permute(2, 0, 1)
-        scale = torch.tensor(self.std).mul(255).view(3, 1, 1)
-        offset = torch.tensor(self.mean).mul(255).view(3, 1, 1)
-        return pixels.float().sub_(offset).div_(scale)
+        return self.tensor(self.pixels(image))
+
+    def tensor(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+        """uint8 `[height, width, 3]` as normalised float32 `[3, height, width]`, laid out channels-last."""
+        # NumPy rather than torch, whose thread pool takes longer to wake than this takes; whole rows at a time rather
+        # than three channels, which is five times as fast.
+        height, width, _ = pixels.shape
+        offset = np.tile(np.float32(255) * np.asarray(self.mean, np.float32), width)
+        scale = np.tile(np.float32(255) * np.asarray(self.std, np.float32), width)
+        values = (pixels.reshape(height, -1) - offset) / scale
+        return torch.from_numpy(values.reshape(pixels.shape)).permute(2, 0, 1)
+
+
+def _extent(image: Image.Image) -> tuple[float, float]:
+    width, height = image.info.get(EXTENT, image.size)
+    # A picture derived from the decoded one may have inherited the entry.
+    return (width, height) if (ceil(width), ceil(height)) == image.size else image.size
 
 
 IMAGENET = Transform()

@@ -144,7 +144,7 @@ def _promised_sha256(path: Path) -> str:
 
 
 def _command(name: str) -> str:
-    return "python -m app fetch-weights" + ("" if name == BASE else f" {name}")
+    return "python -m app fetch-weights" + ("" if name == BASE else f" --network {name}")
 
 
 def _checked(name: str, version: str, path: Path, origin: Origin) -> Weights | None:

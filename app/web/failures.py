@@ -41,6 +41,10 @@ def answer(error: PublicError) -> Response:
         response.mimetype = "application/problem+json"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
+        if request.method == "GET" and response.mimetype == "text/html":
+            response.headers["Refresh"] = str(
+                error.retry_after_s
+            )  # a person waiting for the start need not press a key
     return response
 
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.config import Settings
-from app.errors import NotReady, PublicError, TooLarge
+from app.errors import NotReady, PublicError, TooLarge, TooManyPixels
 from app.registry.catalog import BASE_MODE
 from app.web.language import COOKIE, LANGUAGES, language
 from app.web.predict import answer_request
@@ -103,7 +103,7 @@ def _script_data() -> dict[str, Any]:
         "language": language(),
         "texts": all_texts(),
         "errors": error_sentences(),
-        "limits": {"limit_mb": settings.max_upload_mb, "limit_mp": settings.max_pixels // 1_000_000},
+        "limits": {"limit_mb": settings.max_upload_mb, **TooManyPixels.in_words(settings.max_pixels)},
         "smallModel": SMALL_MODEL,
     }
 

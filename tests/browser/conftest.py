@@ -41,6 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     web.shutdown()
     thread.join()
     web.server_close()
+    app.extensions["recogniser"].close()
 
 
 def write_fruit(manager: ModelManager, models_dir: Path) -> None:

@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 
 def choose(page: Page, *paths: Path) -> None:
@@ -48,3 +48,19 @@ def bring(page: Page, event: str, path: Path) -> None:
         [event, path.name, base64.b64encode(path.read_bytes()).decode()],
     )
     settle(page)
+
+
+def hold_requests(page: Page) -> list[Route]:
+    """Let no request reach the server until `release_requests`; the list fills with those that wait."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/predict", hold)
+    return held
+
+
+def release_requests(page: Page) -> None:
+    """Let the held requests go on, and later ones through."""
+    page.unroute("**/predict")

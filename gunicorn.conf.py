@@ -1,0 +1,67 @@
+"""How gunicorn serves Wanwu; `python -m app serve` and a bare `gunicorn` both read this file. Imports no torch."""
+
+import os
+import shutil
+import tempfile
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from app.config import read_settings
+from app.errors import ConfigError
+
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+try:
+    settings = read_settings()
+except ConfigError as error:
+    raise SystemExit(f"wanwu: {error}") from None
+
+wsgi_app = "wsgi:app"
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+
+# One process holds one copy of the models, and its batches serve all callers; gunicorn's own WEB_CONCURRENCY asks for
+# more. Models are loaded in each worker: torch's threads do not survive a fork, a warm master would hang its workers.
+worker_class = "gthread"
+preload_app = False
+
+# Every request that may wait has a thread, and a few are left over: /livez and "busy" answer whatever waits.
+threads = settings.max_queue + 16
+worker_connections = threads + 1000
+
+# Under gthread this is no limit on a request (DEADLINE_S is): it ends a worker that is stuck.
+timeout = 120
+graceful_timeout = max(30, int(settings.deadline_s) + 5)
+keepalive = 30
+
+accesslog = None  # the app logs each request, with its id
+control_socket_disable = True  # no file in the home directory, which may be read-only
+
+
+def on_starting(server: Arbiter) -> None:
+    """Give several workers one folder in which to add up their metrics; one worker keeps them in memory."""
+    if server.cfg.workers > 1:
+        os.environ[METRICS] = tempfile.mkdtemp(prefix="wanwu-metrics-")
+    else:
+        os.environ.pop(METRICS, None)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Forget the gauges of a worker that has gone."""
+    if METRICS in os.environ:
+        from prometheus_client import multiprocess  # not above: as it is imported, it looks whether METRICS is set
+
+        multiprocess.mark_process_dead(worker.pid)
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """Stop the recogniser's threads once the last request has been answered."""
+    recogniser = getattr(worker.wsgi, "extensions", {}).get("recogniser")
+    if recogniser is not None:
+        recogniser.close()
+
+
+def on_exit(server: Arbiter) -> None:
+    """Remove what `on_starting` made."""
+    if METRICS in os.environ:
+        shutil.rmtree(os.environ[METRICS], ignore_errors=True)
