@@ -1,18 +1,13 @@
 """What a run of training leaves behind: the report is written from this, and from nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from app.registry.manifest import Manifest
-
-if TYPE_CHECKING:
-    from app.training.dataset import Dataset
-    from app.training.examination import Finding
+from app.training.dataset import Dataset
+from app.training.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
