@@ -12,8 +12,29 @@ from app.config import ROOT, read_settings
 from app.errors import OperatorError, PublicError
 
 
+TEACHING = ("train",)
+"""Commands of `app.training.commands`, imported when asked for: nothing else needs what they need."""
+
+
 class Commands(click.Group):
     """Says an operator's error in one sentence, without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Those below, and those that teach."""
+        return sorted([*super().list_commands(ctx), *TEACHING])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; where what teaching needs is not installed, one that says so."""
+        if cmd_name not in TEACHING:
+            return super().get_command(ctx, cmd_name)
+        try:
+            from app.training import commands
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"Teaching needs more than serving ({error.name} is missing): pip install -r requirements-train.txt"
+            ) from error
+        command: click.Command = getattr(commands, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; exit 1 on an error that Wanwu names."""

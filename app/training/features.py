@@ -63,10 +63,12 @@ class FeatureReader:
     seed: int
     workspace: Workspace | None
     progress: Progress
+    tag: str = ""
+    """Marks what is kept of another network's features; the views of a part are the same for every tag."""
 
     def read(self, name: str, samples: Sequence[Sample], views: Views) -> Tensor:
         """Features float32 `[1 + views.count, n, D]` of `samples`; `name` is the part's, for progress and resuming."""
-        self.progress.start(f"{name}: features", len(samples))
+        self.progress.start(f"{self.tag}{name}: features", len(samples))
         chunks = []
         with ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool, torch.random.fork_rng([]):
             starts = range(0, len(samples), CHUNK)
@@ -89,11 +91,11 @@ class FeatureReader:
         features = torch.cat([self.forward(batch) for batch in pictures.split(BATCH)]).cpu()
         chunk = features.unflatten(0, (len(images), -1)).transpose(0, 1).contiguous()
         if self.workspace:
-            self.workspace.save(f"{name}-{start}.features", {"features": chunk})
+            self.workspace.save(f"{self.tag}{name}-{start}.features", {"features": chunk})
         return chunk
 
     def _known(self, name: str, start: int) -> Tensor | None:
-        state = self.workspace.load(f"{name}-{start}.features") if self.workspace else None
+        state = self.workspace.load(f"{self.tag}{name}-{start}.features") if self.workspace else None
         return None if state is None else state["features"]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.training.loop import Stage, Work
-from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights
+from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, calibrated_loss
 from app.training.options import Options
 from app.training.outcome import EpochRecord
 from app.training.schedule import Schedule
@@ -33,6 +33,7 @@ class Manner:
 MANNERS = (
     Manner(1.0, 1e-4),
     Manner(1.0, 3e-5),
+    Manner(1.0, 1e-5),
     Manner(0.6, 1e-3),
     Manner(0.6, 3e-4),
     Manner(0.3, 1e-3),
@@ -120,7 +121,6 @@ class _Problem:
         weight = weights if options.balance == "weights" else None
         self.loss = ClassificationLoss(weight, options.label_smoothing)
         self.distillation = DistillationLoss(self.loss, options.temperature, options.alpha)
-        self.plain_loss = ClassificationLoss(weight)
         self.covariance = _covariance_within(self.rows, self.labels, classes)
 
     def fit(self, manner: Manner, validation: Examples | None, stop_after: int | None = None) -> Fitted:
@@ -178,10 +178,10 @@ class _Problem:
         return total / len(rows)
 
     def _validate(self, head: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Loss, by the same class weights, and accuracy."""
+        """Loss, calibrated and by the same class weights, and accuracy."""
         with torch.no_grad():
             logits = head(features)
-            return float(self.plain_loss(logits, labels)), float((logits.argmax(1) == labels).float().mean())
+            return calibrated_loss(logits, labels, self.loss.weight), float((logits.argmax(1) == labels).float().mean())
 
     def _order(self) -> Tensor:
         if self.chances is not None:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_TEMPERATURES = torch.logspace(-2, 2, 41, base=10)
+
 
 def balanced_weights(labels: Sequence[int], classes: int) -> Tensor:
     """A weight for each class, float32 `[classes]`: n / (classes * count), as scikit-learn's "balanced".
@@ -53,6 +55,20 @@ class DistillationLoss(nn.Module):
         soft = divergence * self.temperature**2
         hard: Tensor = self.hard(logits, labels)
         return self.alpha * soft + (1 - self.alpha) * hard
+
+
+def calibrated_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> float:
+    """Cross-entropy of `logits` [n, classes] at the temperature that suits them best, by class weights `[classes]`.
+
+    A version is calibrated before it is served, so it is this, and not how sure of itself a network happens to be at
+    the moment, that tells a better network from a worse one.
+    """
+    softened = logits.detach().float().cpu() / _TEMPERATURES.view(-1, 1, 1)
+    losses = functional.cross_entropy(
+        softened.flatten(0, 1), labels.cpu().repeat(len(_TEMPERATURES)), weight=weight, reduction="none"
+    )
+    total = float(len(labels)) if weight is None else float(weight[labels.cpu()].sum())
+    return float(losses.view(len(_TEMPERATURES), -1).sum(1).min() / max(total, 1e-12))
 
 
 def annealed(temperature: float, progress: float) -> float:

@@ -77,6 +77,11 @@ class Workspace:
             for record in records:
                 file.write(json.dumps(asdict(record)) + "\n")
 
+    def metrics(self) -> bytes:
+        """What metrics.jsonl holds."""
+        path = self.folder / METRICS
+        return path.read_bytes() if path.is_file() else b""
+
     def close(self, *, clear: bool = False) -> None:
         """Let go of the folder; `clear` removes it, once its version is written."""
         if clear:
