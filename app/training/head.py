@@ -14,7 +14,7 @@ from app.training.outcome import EpochRecord
 from app.training.schedule import Schedule
 
 EPOCHS, BATCH, PATIENCE = 60, 256, 15
-RATE, SGD_RATE = 0.02, 1.0
+RATE, SGD_RATE = 0.05, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,11 @@ class Manner:
 
 MANNERS = (
     Manner(1.0, 1e-4),
-    Manner(1.0, 3e-5),
     Manner(1.0, 1e-5),
-    Manner(0.6, 1e-3),
     Manner(0.6, 3e-4),
-    Manner(0.3, 1e-3),
+    Manner(0.6, 1e-4),
     Manner(0.3, 3e-4),
+    Manner(0.3, 1e-4),
 )
 """What is tried on the validation part. With few photos of few classes the first are best, with many classes the last."""
 _START_SCALES = (1.0, 3.0, 10.0, 30.0)
