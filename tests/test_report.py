@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_the_kept_epoch_is_the_best_by_what_was_watched(tmp_path: Path) -> None:
 
 def test_the_terminal_s_report_says_the_same(tmp_path: Path) -> None:
     text = report_text(report_json(drawn_outcome(tmp_path, with_test=False)))
-    assert "things v1: 66.7% (35.4% to 87.9%) right" in text
+    assert "things v1: 66.7% (35.4% to 87.9%) of 9 validation photos right, mean recall 66.7%." in text
     assert "Below 0.55 it says unknown: 11.1%" in text
     assert "No gain in validation loss for 2 epochs." in text
     assert "python -m app train photos --mode things" in text
@@ -173,3 +174,20 @@ def test_a_curve_that_rises_is_drawn_rising_inside_the_frame() -> None:
     assert [x for x, _ in places] == sorted(x for x, _ in places)
     assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
     assert all(0 <= x <= 360 and 0 <= y <= 230 for x, y in places)
+
+
+@pytest.mark.parametrize(
+    ("reason", "chinese"),
+    [
+        (
+            "no gain in validation loss for 5 epochs; the best was epoch 7",
+            "验证损失连续 5 轮没有改善，最好的是第 7 轮",
+        ),
+        ("all 60 epochs done", "60 轮全部完成"),
+        ("interrupted; the best so far was kept", "训练被中断，保留了此前最好的结果"),
+        ("fitted in one step", "一步拟合完成"),
+    ],
+)
+def test_why_it_stopped_is_said_in_chinese_too(tmp_path: Path, reason: str, chinese: str) -> None:
+    outcome = replace(drawn_outcome(tmp_path), stopped_because=reason)
+    assert report_json(outcome)["stopped_because"] == {"en": reason, "zh": chinese}

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def report_html(facts: Facts, pictures: Sequence[Path], *, max_pixels: int) -> s
         judged=facts[facts["judged_on"]],
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         seal=Markup((ROOT / "static" / "icon.svg").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        options=list(_options(facts["options"])),
         curves=curve_charts(facts),
         calibration=calibration_chart(facts),
         threshold=threshold_chart(facts),
@@ -60,6 +61,16 @@ def percent(value: float | None, digits: int = 0) -> str:
 def share(value: float) -> float:
     """A share as a place on a scale of 100."""
     return round(value * 100, 2)
+
+
+def _options(options: Facts) -> Iterator[tuple[str, str]]:
+    """The options that were set, for people; what a recipe chose by itself stands among them."""
+    for key, value in options.items():
+        if isinstance(value, dict):
+            yield from _options(value)
+        elif value is not None:
+            text = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+            yield key, text or (f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
 def _day(created: str) -> dict[str, str]:

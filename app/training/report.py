@@ -1,6 +1,7 @@
 """The report of a version as plain facts, and the files that travel with the version."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +21,16 @@ REPORT_HTML = "report.html"
 MAX_MISTAKES = 12
 MAX_CONFUSIONS = 20
 _CURVE_STEPS = 50
+
+_REASONS = (
+    (r"no gain in validation loss for (\d+) epochs", r"验证损失连续 \1 轮没有改善"),
+    (r"no gain in validation accuracy for (\d+) epochs", r"验证准确率连续 \1 轮没有提高"),
+    (r"all (\d+) epochs done", r"\1 轮全部完成"),
+    (r"interrupted; the best so far was kept", "训练被中断，保留了此前最好的结果"),
+    (r"fitted in one step", "一步拟合完成"),
+    (r"; the best was epoch (\d+)", r"，最好的是第 \1 轮"),
+    (r"\.$", "。"),
+)
 
 Facts = dict[str, Any]
 """What `report_json` returns: everything in it is JSON."""
@@ -51,13 +62,13 @@ def report_json(outcome: Outcome) -> Facts:
         "data": _data(outcome),
         "findings": [_finding(finding) for finding in outcome.findings],
         "history": [asdict(record) for record in outcome.history],
-        "stopped_because": outcome.stopped_because,
+        "stopped_because": {"en": outcome.stopped_because, "zh": _in_chinese(outcome.stopped_because)},
         "judged_on": "test" if outcome.test else "validation",
         "validation": _figures(outcome.validation, outcome),
         "test": _figures(outcome.test, outcome) if outcome.test else None,
         "calibration": _calibration(outcome),
         "threshold": _threshold(outcome),
-        "confusions": _confusions(_judged(outcome)),
+        "confusions": common_confusions(_judged(outcome)),
         "mistakes": [
             {"file": short(path), "truth": truth, "answer": answer, "confidence": confidence}
             for path, truth, answer, confidence in _mistakes(_judged(outcome))
@@ -76,6 +87,27 @@ def report_json(outcome: Outcome) -> Facts:
 def short(path: Path) -> str:
     """A photo's folder and name: enough to find it, and no more of the machine than that."""
     return "/".join(path.parts[-2:])
+
+
+def common_confusions(predictions: Predictions) -> list[Facts]:
+    """The commonest confusions: how many pictures of which class were taken for which, most first."""
+    answers = predictions.probabilities.argmax(dim=1)
+    pairs = Counter(zip(predictions.labels.tolist(), answers.tolist(), strict=True))
+    wrong = sorted((-count, *pair) for pair, count in pairs.items() if pair[0] != pair[1])
+    return [{"count": -count, "truth": truth, "answer": answer} for count, truth, answer in wrong[:MAX_CONFUSIONS]]
+
+
+def threshold_cost(predictions: Predictions, threshold: float) -> Facts:
+    """What `threshold` costs on known photos: the share of them called unknown, and of the names left, those right."""
+    named, right = _named(predictions, threshold)
+    return {"value": threshold, "called_unknown": 1 - named, "right_of_named": right}
+
+
+def _in_chinese(reason: str) -> str:
+    """Why a run stopped, in Chinese: the parts that the loop composes its reasons of."""
+    for pattern, chinese in _REASONS:
+        reason = re.sub(pattern, chinese, reason, flags=re.IGNORECASE)
+    return reason
 
 
 def _judged(outcome: Outcome) -> Predictions:
@@ -121,17 +153,13 @@ def _calibration(outcome: Outcome) -> Facts:
 
 
 def _threshold(outcome: Outcome) -> Facts:
-    threshold = outcome.manifest.threshold
-    judged = _judged(outcome)
-    return {
-        "value": threshold,
-        "called_unknown": {
-            "validation": 1 - _named(outcome.validation, threshold)[0],
-            "test": 1 - _named(outcome.test, threshold)[0] if outcome.test else None,
-        },
-        "right_of_named": _named(judged, threshold)[1],
-        "curve": [(step / _CURVE_STEPS, *_named(judged, step / _CURVE_STEPS)) for step in range(_CURVE_STEPS + 1)],
+    threshold, judged = outcome.manifest.threshold, _judged(outcome)
+    unknown = {
+        "validation": threshold_cost(outcome.validation, threshold)["called_unknown"],
+        "test": threshold_cost(outcome.test, threshold)["called_unknown"] if outcome.test else None,
     }
+    curve = [(step / _CURVE_STEPS, *_named(judged, step / _CURVE_STEPS)) for step in range(_CURVE_STEPS + 1)]
+    return {**threshold_cost(judged, threshold), "called_unknown": unknown, "curve": curve}
 
 
 def _named(predictions: Predictions, threshold: float) -> tuple[float, float | None]:
@@ -140,14 +168,6 @@ def _named(predictions: Predictions, threshold: float) -> tuple[float, float | N
     named: Tensor = confidences >= threshold
     right = answers[named] == predictions.labels[named]
     return float(named.double().mean()), float(right.double().mean()) if len(right) else None
-
-
-def _confusions(predictions: Predictions) -> list[Facts]:
-    """The commonest confusions: how many pictures of which class were taken for which, most first."""
-    answers = predictions.probabilities.argmax(dim=1)
-    pairs = Counter(zip(predictions.labels.tolist(), answers.tolist(), strict=True))
-    wrong = sorted((-count, *pair) for pair, count in pairs.items() if pair[0] != pair[1])
-    return [{"count": -count, "truth": truth, "answer": answer} for count, truth, answer in wrong[:MAX_CONFUSIONS]]
 
 
 def _mistakes(predictions: Predictions) -> Sequence[tuple[Path, int, int, float]]:

@@ -1,6 +1,5 @@
 """Whom a student learns from: another network, or a version of our own."""
 
-import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,14 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.config import Settings
-from app.errors import DataError, ModelError
-from app.registry.catalog import Entry
-from app.registry.versions import active_version
-from app.serving.loading import Loader
 from app.training.base import forward_of, load_base
 from app.training.device import Device
 from app.training.features import FeatureReader, Forward
 from app.training.frozen import Frozen
+from app.training.judging import served_mode
 from app.vision.transform import Transform
 
 
@@ -43,42 +39,27 @@ def load_teacher(frozen: Frozen, settings: Settings, device: Device) -> FeatureR
     its features of the plain views.
 
     Raises:
-        DataError: there is no such version. WeightsError: there is no such network, or its weights are not here.
+        ModelError: there is no such version. WeightsError: there is no such network, or its weights are not here.
     """
     name = frozen.options.teacher or ""
-    key, _, version = name.partition("@")
-    folder = settings.models_dir / key
-    if folder.is_dir():
-        features, transform, known = _our_own(frozen, settings, key, version)
-        if known is not None:
-            return replace(frozen.reader, forward=Seen(known, frozen.base.transform, transform), tag=f"{name}-")
+    if (settings.models_dir / name.partition("@")[0]).is_dir():
+        mode = served_mode(name, settings)
+        features, transform = mode.backbone.features, mode.backbone.transform
+        if tuple(label.label for label in mode.labels) == frozen.dataset.classes:
+            answers = Seen(lambda batch: mode.head.logits(features(batch)), frozen.base.transform, transform)
+            return replace(frozen.reader, forward=answers, tag=f"{name}-")
     else:
         base = load_base(name, settings)
         features, transform = forward_of(base.network, base.transform, device), base.transform
     seen = Seen(features, frozen.base.transform, transform)
     reader = replace(frozen.reader, forward=seen, tag=f"{name}-features-")
     options = frozen.options.model_copy(update={"augmentation": "none", "weight_decay": None})
-    head = copy.copy(replace(frozen, reader=reader, options=options, teacher=None).fit_head())
+    head = replace(frozen, reader=reader, options=options, teacher=None).fit_head()
 
     def logits(batch: Tensor) -> Tensor:
         return head.logits(seen(batch))
 
     return replace(frozen.reader, forward=logits, tag=f"{name}-")
-
-
-def _our_own(
-    frozen: Frozen, settings: Settings, key: str, version: str
-) -> tuple[Forward, Transform, Forward | None]:
-    """A version's features, its transform, and its logits where its classes are the student's, in the same order."""
-    folder = settings.models_dir / key
-    try:
-        mode = Loader(settings).version(Entry(key, folder / (version or active_version(folder) or "")))
-    except ModelError as error:
-        raise DataError(f"The teacher {frozen.options.teacher} cannot be used: {error}.") from error
-    backbone, head = mode.backbone, mode.head
-    same = tuple(label.label for label in mode.labels) == frozen.dataset.classes
-    known: Forward | None = (lambda batch: head.logits(backbone.features(batch))) if same else None
-    return backbone.features, backbone.transform, known
 
 
 def _three(values: tuple[float, float, float]) -> Tensor:

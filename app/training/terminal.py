@@ -1,5 +1,6 @@
 """The report of a version for a terminal: the same facts as the page, in lines of text."""
 
+from collections.abc import Sequence
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -11,34 +12,49 @@ _MOST_CONFUSED = 5
 
 def report_text(facts: Facts) -> str:
     """The report as plain lines; `facts` are `report_json`'s."""
-    judged = facts[facts["judged_on"]]
-    threshold, calibration, cost = facts["threshold"], facts["calibration"], facts["cost"]
-    unknown = threshold["called_unknown"][facts["judged_on"]]
+    part = facts["judged_on"]
+    names = [label["label"] for label in facts["labels"]]
+    pairs = [(pair["count"], names[pair["truth"]], names[pair["answer"]]) for pair in facts["confusions"]]
+    calibration, cost = facts["calibration"], facts["cost"]
+    threshold = {**facts["threshold"], "called_unknown": facts["threshold"]["called_unknown"][part]}
     lines = [
-        f"{facts['mode']} {facts['version']}: {headline(judged)} of the {facts['judged_on']} photos",
-        *_classes(judged),
-        _confusions(facts),
+        f"{facts['mode']} {facts['version']}: {_headline(facts[part], part)}",
+        *_classes(facts[part]["classes"]),
+        _confusions(pairs),
         f"Calibration error {calibration['error_after']:.1%} (before the temperature of "
         f"{calibration['temperature']:.2f}: {calibration['error_before']:.1%}).",
-        f"Below {threshold['value']:.2f} it says unknown: {unknown:.1%} of these known photos; "
-        f"of the names left, {_percent(threshold['right_of_named'])} are right.",
-        facts["stopped_because"],
+        _threshold(threshold),
+        f"Why it stopped: {facts['stopped_because']['en'].rstrip('.')}.",
         f"{cost['epochs']} epochs, {cost['seconds']:.1f} s, peak memory {cost['peak_memory_mb']:.0f} MB.",
         f"To repeat it: {facts['command']}",
     ]
     return "\n".join(line for line in lines if line)
 
 
-def headline(judged: dict[str, Any]) -> str:
-    """ "95.4% (90.9% to 97.8%) right, mean recall 95.4%, on 153": what is said first."""
+def judgement_text(facts: Facts) -> str:
+    """What `evaluate` prints without `--json`; `facts` are `evaluate_commands.judgement`'s."""
+    pairs = [(pair["count"], pair["truth"], pair["answer"]) for pair in facts["confusions"]]
+    unreadable = facts["unreadable"]
+    lines = [
+        f"{facts['mode']} {facts['version']}: {_headline(facts, facts['part'])}",
+        *_classes(facts["classes"]),
+        _confusions(pairs),
+        f"Calibration error {facts['expected_calibration_error']:.1%}.",
+        _threshold(facts["threshold"]),
+        f"{len(unreadable)} could not be read: {', '.join(unreadable)}" if unreadable else "",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _headline(judged: dict[str, Any], part: str) -> str:
     interval = f"{judged['accuracy_low']:.1%} to {judged['accuracy_high']:.1%}"
-    return f"{judged['accuracy']:.1%} ({interval}) right, mean recall {judged['macro_recall']:.1%}, on {judged['n']}"
+    photos = f"{judged['n']} photos" if part == "all" else f"{judged['n']} {part} photos"
+    return f"{judged['accuracy']:.1%} ({interval}) of {photos} right, mean recall {judged['macro_recall']:.1%}."
 
 
-def _classes(judged: dict[str, Any]) -> list[str]:
-    rows = judged["classes"]
+def _classes(rows: Sequence[dict[str, Any]]) -> list[str]:
     if len(rows) > _MOST_CLASSES:
-        return [f"The {len(rows)} classes, one by one, are in the report's page."]
+        return [f"{len(rows)} classes: too many for a terminal, see the JSON or the page."]
     width = max(5, *(_columns(row["label"]) for row in rows))
     head = f"{'class':{width}}  {'n':>5}  {'precision':>16}  {'recall':>16}  {'F1':>16}"
     return [
@@ -51,13 +67,16 @@ def _classes(judged: dict[str, Any]) -> list[str]:
     ]
 
 
-def _confusions(facts: Facts) -> str:
-    names = [label["label"] for label in facts["labels"]]
-    common = [
-        f"{names[pair['truth']]} for {names[pair['answer']]} ({pair['count']})"
-        for pair in facts["confusions"][:_MOST_CONFUSED]
-    ]
+def _confusions(pairs: Sequence[tuple[int, str, str]]) -> str:
+    common = [f"{truth} for {answer} ({count})" for count, truth, answer in pairs[:_MOST_CONFUSED]]
     return f"Most often taken: {', '.join(common)}." if common else "No mistake on these photos."
+
+
+def _threshold(threshold: dict[str, Any]) -> str:
+    right = threshold["right_of_named"]
+    left = "no name is left" if right is None else f"of the names left, {right:.1%} are right"
+    unknown = f"{threshold['called_unknown']:.1%} of these known photos"
+    return f"Below {threshold['value']:.2f} it says unknown: {unknown}; {left}."
 
 
 def _pad(text: str, width: int) -> str:
@@ -71,7 +90,3 @@ def _columns(text: str) -> int:
 
 def _estimate(figure: dict[str, float] | None) -> str:
     return "–" if figure is None else f"{figure['value']:.0%} ({figure['low']:.0%}–{figure['high']:.0%})"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
