@@ -13,6 +13,7 @@ from app.config import ROOT, read_settings
 from app.errors import OperatorError, PublicError
 
 LAZY = {
+    "train": "app.training.commands:train",
     "evaluate": "app.training.evaluate_commands:evaluate_command",
     "compare": "app.training.evaluate_commands:compare_command",
 }
@@ -31,7 +32,12 @@ class Commands(click.Group):
         if cmd_name not in LAZY:
             return super().get_command(ctx, cmd_name)
         module, _, name = LAZY[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"Teaching needs more than serving ({error.name} is missing): pip install -r requirements-train.txt"
+            ) from error
         return command
 
     def invoke(self, ctx: click.Context) -> object:

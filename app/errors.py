@@ -132,7 +132,8 @@ class TooManyPixels(RequestError):
     sentence_zh = "图片超过了 {limit_wan} 万像素的上限。"
 
     def __init__(self, *, limit: int) -> None:
-        super().__init__(**self.in_words(limit))
+        words: dict[str, object] = dict(self.in_words(limit))
+        super().__init__(retry_after_s=None, **words)
 
     @staticmethod
     def in_words(limit: int) -> dict[str, str]:

@@ -72,7 +72,8 @@ def test_geometry_alone_leaves_a_colour_exactly_as_it_is(preset: str, keeps: boo
     # One colour everywhere: a change of colour shows, and so does anything that a turn brings in from outside.
     plain = torch.tensor([200.0, 90.0, 40.0]).view(3, 1, 1)
     image = Image.new("RGB", size, (200, 90, 40))
-    assert all(((levels(view) - plain).abs().max() < 0.01) == keeps for view in views(preset, image, 20))
+    seen = views(preset, image, 20, IMAGENET)
+    assert all(((levels(view, IMAGENET) - plain).abs().max() < 0.01) == keeps for view in seen)
 
 
 @pytest.mark.parametrize("preset", ["light", "standard", "strong", "industrial"])

@@ -3,6 +3,7 @@
 import stat
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,14 @@ def test_list_labels_may_be_names_of_the_classes_file(tmp_path: Path) -> None:
     assert names(dataset.train, dataset) == [("8", "x.jpg"), ("9", "y.jpg")]
 
 
+def test_a_number_that_could_be_an_index_or_a_name_is_an_index(tmp_path: Path) -> None:
+    photo(tmp_path / "x.jpg")
+    (tmp_path / "classes.txt").write_text("1\n0\n")
+    (tmp_path / "train.txt").write_text("x.jpg 0\n")
+    dataset = read_dataset(tmp_path, validation_share=0)
+    assert names(dataset.train, dataset) == [("1", "x.jpg")]
+
+
 def test_without_a_classes_file_numbers_are_names_in_their_order(tmp_path: Path) -> None:
     photo(tmp_path / "x.jpg")
     (tmp_path / "train.txt").write_text("x.jpg 10\nx.jpg 9\n")
@@ -185,11 +194,13 @@ def test_the_split_does_not_depend_on_the_order_or_on_other_classes() -> None:
 
 def test_the_fingerprint_knows_contents_and_labels_but_no_names(tmp_path: Path) -> None:
     first = read_dataset(photos(tmp_path / "one", {"a": 5, "b": 5}))
-    moved = tmp_path / "two"
-    (tmp_path / "one").rename(moved)
-    assert fingerprint(read_dataset(moved)) == (before := fingerprint(read_dataset(moved)))
-    assert fingerprint(Dataset(first.classes, (), (), ())) != before
-    photo(moved / "a" / "000.jpg", 999)
+    before = fingerprint(first)
+    relabelled = replace(first, train=tuple(Sample(sample.path, 1 - sample.label) for sample in first.train))
+    assert fingerprint(relabelled) != before
+    moved = (tmp_path / "one").rename(tmp_path / "two")
+    (moved / "a" / "000.jpg").rename(moved / "a" / "0.jpg")
+    assert fingerprint(read_dataset(moved, seed=0)) == before
+    photo(moved / "a" / "0.jpg", 999)
     changed = fingerprint(read_dataset(moved))
     assert changed != before
     (moved / "b").rename(moved / "c")

@@ -32,7 +32,7 @@ def jpeg(cat: Image.Image, encode: Callable[..., bytes]) -> bytes:
 
 
 def test_a_fresh_checkout_installs_and_serves(checkout: Path, environment: dict[str, str], jpeg: bytes) -> None:
-    with make_run(checkout, environment, limit_s=400) as (process, port):
+    with make_run(checkout, environment) as (process, port):
         answer = post(port, jpeg)
         process.send_signal(signal.SIGTERM)  # what a supervisor sends to make reaches the server
         process.wait(timeout=40)
@@ -47,7 +47,7 @@ def test_a_second_run_installs_nothing_and_ends_cleanly(
     if not (checkout / ".venv").exists():
         pytest.fail("the test before this one makes .venv; run them together")
     packages = fingerprint(checkout / ".venv")
-    with make_run(checkout, environment, limit_s=60) as (process, port):
+    with make_run(checkout, environment) as (process, port):
         assert "Installing" not in (checkout / "run.log").read_text()
         assert fingerprint(checkout / ".venv") == packages
         answer = post_around(port, jpeg, lambda: os.kill(only_child(process.pid), signal.SIGTERM))
@@ -58,7 +58,7 @@ def test_a_second_run_installs_nothing_and_ends_cleanly(
 def test_a_wrong_setting_is_one_sentence(checkout: Path, environment: dict[str, str]) -> None:
     with (
         pytest.raises(AssertionError) as refusal,
-        make_run(checkout, environment | {"PRECISION": "float7"}, limit_s=60),
+        make_run(checkout, environment | {"PRECISION": "float7"}),
     ):
         pass
     assert "PRECISION" in str(refusal.value)
