@@ -98,9 +98,7 @@ class Loader:
             ),
         )
 
-    def _manifest_network(
-        self, manifest: Manifest, tensors: dict[str, Tensor]
-    ) -> tuple[Backbone, Head]:
+    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor]) -> tuple[Backbone, Head]:
         reference = manifest.backbone
         if reference.tuned:
             return self._from_network(reference.name, tensors, manifest.transform)
@@ -138,9 +136,7 @@ class Loader:
             backbone, head = self._from_network(CHECKPOINT_NETWORK, whole, transform_of(CHECKPOINT_NETWORK))
         return self.plain(entry.key, entry.path, labels, backbone, head)
 
-    def plain(
-        self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: LinearHead
-    ) -> Mode:
+    def plain(self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: LinearHead) -> Mode:
         """A mode from a file that says nothing of itself: its key is its title, its hash its version."""
         sha256 = sha256_of(path)
         return Mode(

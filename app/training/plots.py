@@ -46,9 +46,9 @@ def curve_charts(facts: dict[str, Any]) -> list[Markup]:
         chart(
             Words("Right, of the validation photos", "验证照片的正确率"),
             {"validation_accuracy": (Words("", ""), "line")},
-            "{:.0%}".format,
+            lambda value: f"{value * 100:g}%",
         ),
-        chart(Words("Learning rate", "学习率"), {"learning_rate": (Words("", ""), "line")}, "{:.1g}".format),
+        chart(Words("Learning rate", "学习率"), {"learning_rate": (Words("", ""), "line")}, "{:g}".format),
     ]
 
 

@@ -51,7 +51,9 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
         DataError: the photos or the order cannot be used. WeightsError: the backbone's weights are not here.
     """
     if not is_key(order.mode) or order.mode == BASE_MODE:
-        raise DataError(f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}.")
+        raise DataError(
+            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}."
+        )
     torch.set_num_threads(settings.torch_threads)
     workspace = Workspace(settings.models_dir, order.mode)
     finished = False
