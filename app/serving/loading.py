@@ -182,8 +182,8 @@ def _check(mode: Mode) -> None:
     """
     if (mode.head.classes, mode.head.width) != (len(mode.labels), mode.backbone.width):
         raise ModelError(
-            f"its head is ({mode.head.classes}, {mode.head.width}), but {len(mode.labels)} labels on {mode.backbone.name} need "
-            f"({len(mode.labels)}, {mode.backbone.width})"
+            f"its head is ({mode.head.classes}, {mode.head.width}), but {len(mode.labels)} labels on "
+            f"{mode.backbone.name} need ({len(mode.labels)}, {mode.backbone.width})"
         )
     crop = mode.backbone.transform.crop
     probabilities = mode.probabilities(mode.backbone.features(torch.zeros(1, 3, crop, crop)))

@@ -79,6 +79,9 @@ def train(data: Path, mode: str, title_en: str | None, title_zh: str | None, res
     from app.training.terminal import report_text
 
     order = Order(data, mode, options, title_en, title_zh, resume)
-    outcome = train(order, read_settings(), Terminal())
+    try:
+        outcome = train(order, read_settings(), Terminal())
+    except KeyboardInterrupt:
+        raise click.ClickException("Stopped before there was anything to keep; --resume goes on from here.") from None
     click.echo(report_text(report_json(outcome)))
     click.echo(f"Written: {outcome.folder} (the report: {REPORT_HTML})")

@@ -32,13 +32,16 @@ from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
 
 
+DEFAULTS = Options()
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed."""
 
     source: Path
     mode: str
-    options: Options = Options()
+    options: Options = DEFAULTS
     title_en: str | None = None
     title_zh: str | None = None
     resume: bool = False
