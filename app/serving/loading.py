@@ -98,9 +98,7 @@ class Loader:
             ),
         )
 
-    def _manifest_network(
-        self, manifest: Manifest, tensors: dict[str, Tensor]
-    ) -> tuple[Backbone, Head]:
+    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor]) -> tuple[Backbone, Head]:
         reference = manifest.backbone
         if reference.tuned:
             return self._from_network(reference.name, tensors, manifest.transform)
@@ -138,9 +136,7 @@ class Loader:
             backbone, head = self._from_network(CHECKPOINT_NETWORK, whole, transform_of(CHECKPOINT_NETWORK))
         return self.plain(entry.key, entry.path, labels, backbone, head)
 
-    def plain(
-        self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: LinearHead
-    ) -> Mode:
+    def plain(self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: LinearHead) -> Mode:
         """A mode from a file that says nothing of itself: its key is its title, its hash its version."""
         sha256 = sha256_of(path)
         return Mode(
@@ -186,8 +182,8 @@ def _check(mode: Mode) -> None:
     """
     if (mode.head.classes, mode.head.width) != (len(mode.labels), mode.backbone.width):
         raise ModelError(
-            f"its head is ({mode.head.classes}, {mode.head.width}), but {len(mode.labels)} labels on {mode.backbone.name} need "
-            f"({len(mode.labels)}, {mode.backbone.width})"
+            f"its head is ({mode.head.classes}, {mode.head.width}), but {len(mode.labels)} labels on "
+            f"{mode.backbone.name} need ({len(mode.labels)}, {mode.backbone.width})"
         )
     crop = mode.backbone.transform.crop
     probabilities = mode.probabilities(mode.backbone.features(torch.zeros(1, 3, crop, crop)))

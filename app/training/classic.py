@@ -34,7 +34,9 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
     if options.recipe == "knn":
         return _neighbours(rows, labels, classes, options.neighbours * len(train.features))
     scale = float(rows.norm(dim=1).mean())
-    weight, bias = _prototype(rows / scale, labels) if options.recipe == "prototype" else _svm(rows / scale, labels, options)
+    weight, bias = (
+        _prototype(rows / scale, labels) if options.recipe == "prototype" else _svm(rows / scale, labels, options)
+    )
     head = LinearHead((weight / scale).float().contiguous(), bias.float().contiguous())
     return Classic(head, {"weight": head.weight, "bias": head.bias})
 

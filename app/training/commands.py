@@ -67,9 +67,7 @@ def read_options(values: dict[str, Any]) -> Options:
 @click.option("--title-zh", help="The same in Chinese.")
 @click.option("--resume", is_flag=True, help="Go on with the same run, where it was killed.")
 @with_options
-def train(
-    data: Path, mode: str, title_en: str | None, title_zh: str | None, resume: bool, **values: object
-) -> None:
+def train(data: Path, mode: str, title_en: str | None, title_zh: str | None, resume: bool, **values: object) -> None:
     """Teach your own classes from the labelled photos in DATA; a running server picks the mode up.
 
     DATA: class folders of photos, train/ val/ test/ folders of these, list files (`path label` lines), or a zip of any.
@@ -81,6 +79,9 @@ def train(
     from app.training.terminal import report_text
 
     order = Order(data, mode, options, title_en, title_zh, resume)
-    outcome = train(order, read_settings(), Terminal())
+    try:
+        outcome = train(order, read_settings(), Terminal())
+    except KeyboardInterrupt:
+        raise click.ClickException("Stopped before there was anything to keep; --resume goes on from here.") from None
     click.echo(report_text(report_json(outcome)))
     click.echo(f"Written: {outcome.folder} (the report: {REPORT_HTML})")

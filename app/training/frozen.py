@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
 
 from app.serving.head import Head, LinearHead
 from app.training.augmentation import augmentation
@@ -19,7 +18,8 @@ from app.training.trained import Answers, Trained
 class Frozen:
     """The photos, the backbone, and how to read the one through the other.
 
-    `held_back`: the validation part was taken from training here, rather than given. `teacher` reads a teacher's logits.
+    `held_back`: the validation part was taken from training here, rather than given. `teacher` reads a teacher's
+    logits.
     """
 
     dataset: Dataset

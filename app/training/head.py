@@ -38,7 +38,7 @@ MANNERS = (
     Manner(0.3, 3e-4),
     Manner(0.3, 1e-4),
 )
-"""What is tried on the validation part. With few photos of few classes the first are best, with many classes the last."""
+"""What is tried on the validation part: the first suit few photos of few classes, the last many classes."""
 _START_SCALES = (1.0, 3.0, 10.0, 30.0)
 
 
@@ -81,7 +81,7 @@ class Fitted:
 def class_means(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """The head that picks the nearest class mean: weight `[classes, D]`, bias `[classes]`.
 
-    -|x - m|^2 = 2 m.x - |m|^2 - |x|^2, and the last term is the same for every class. A class without photos never wins.
+    -|x - m|^2 = 2 m.x - |m|^2 - |x|^2, and the last is the same for every class. A class without photos never wins.
     """
     members = functional.one_hot(labels, classes).float()
     counts = members.sum(0)

@@ -1,4 +1,4 @@
-"""Epoch after epoch: learn, look at the validation part, keep the best, stop in time. What is learned is not its matter.
+"""Epoch after epoch: learn, look at the validation part, keep the best, stop in time; whatever it is that learns.
 
 A stage goes on after `kill -9` from its last whole epoch, and ends as it would have: all randomness of an epoch comes
 from the seed, the stage and the epoch's number, and nothing else is carried over but what `Stage.state` says.

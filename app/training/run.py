@@ -32,13 +32,16 @@ from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
 
 
+DEFAULTS = Options()
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed."""
 
     source: Path
     mode: str
-    options: Options = Options()
+    options: Options = DEFAULTS
     title_en: str | None = None
     title_zh: str | None = None
     resume: bool = False
@@ -51,7 +54,9 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
         DataError: the photos or the order cannot be used. WeightsError: the backbone's weights are not here.
     """
     if not is_key(order.mode) or order.mode == BASE_MODE:
-        raise DataError(f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}.")
+        raise DataError(
+            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}."
+        )
     torch.set_num_threads(settings.torch_threads)
     workspace = Workspace(settings.models_dir, order.mode)
     finished = False

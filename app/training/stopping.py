@@ -95,9 +95,8 @@ class KeepBest(Generic[State]):
 def _copy(state: State) -> State:
     """Tensors by name without their graphs, or anything else whole."""
     if isinstance(state, dict):
-        copied = {
+        return {
             key: value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
             for key, value in state.items()
-        }
-        return copied  # type: ignore[return-value]
+        }  # type: ignore[return-value]
     return copy.deepcopy(state)

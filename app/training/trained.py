@@ -9,7 +9,6 @@ from torch import Tensor
 from app.training.dataset import Sample
 from app.training.outcome import EpochRecord
 
-
 Answers = Callable[[str, tuple[Sample, ...]], Tensor]
 """The name of a part and its photos to logits `[n, classes]`."""
 

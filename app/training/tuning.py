@@ -1,7 +1,7 @@
 """The recipes `staged` and `full`: after the head, layers of the backbone learn too, each at its own rate.
 
-The head is fitted first, so that the first gradients do not spoil what the backbone knows (Kumar et al. 2022). BatchNorm
-stays as it is in evaluation: statistics of a few photos are worse than ImageNet's.
+The head is fitted first, so that the first gradients do not spoil what the backbone knows (Kumar et al. 2022).
+BatchNorm stays as it is in evaluation: statistics of a few photos are worse than ImageNet's.
 """
 
 from collections import OrderedDict
@@ -60,7 +60,7 @@ def stages(recipe: str, names: list[str]) -> list[tuple[str, list[str]]]:
 
     `staged` unfreezes from the top, and never the bottom layer; `full` trains all at once.
     """
-    bottom, second, third, top = names
+    _, second, third, top = names
     if recipe == "full":
         return [("all", names)]
     return [(top, [top]), (f"{second} to {top}", [second, third, top])]
