@@ -51,8 +51,8 @@ class BackboneReference(BaseModel):
 class Manifest(BaseModel):
     """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the top probability.
 
-    `head`: a linear layer (`weight`, `bias`), or stored photos (`neighbours`, `labels`) of which the `neighbours` nearest
-    vote.
+    `head`: a linear layer (`weight`, `bias`), or stored photos (`neighbours`, `labels`), the nearest of which vote.
+    `neighbours` says how many.
     """
 
     model_config = ConfigDict(frozen=True)
