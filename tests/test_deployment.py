@@ -140,7 +140,7 @@ def test_a_bundle_asks_no_index(maker: Maker) -> None:
 
 def test_make_help_names_every_target(maker: Maker) -> None:
     listed = re.findall(r"^make (\w+)", maker("help").stdout, re.MULTILINE)
-    assert listed == ["run", "test", "lint", "bench", "bundle", "clean"]
+    assert listed == ["run", "teach", "test", "lint", "bench", "bundle", "clean"]
 
 
 def gunicorn_facts(**variables: str) -> dict[str, Any]:
