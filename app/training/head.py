@@ -102,17 +102,30 @@ def fit_best(train: Examples, validation: Examples, classes: int, options: Optio
 
 def refit(everything: Examples, chosen: Fitted, classes: int, options: Options) -> Fitted:
     """The head `chosen`, once more, from the training and the held-back part together: as long, in the same manner."""
-    again = _Problem(everything, classes, options).fit(chosen.manner, None, stop_after=max(chosen.best_epoch, 1))
+    again = fit_with(everything, None, classes, options, chosen.manner, stop_after=max(chosen.best_epoch, 1))
     return replace(again, history=chosen.history, stopped_because=chosen.stopped_because)
 
 
+def fit_with(
+    train: Examples,
+    validation: Examples | None,
+    classes: int,
+    options: Options,
+    manner: Manner,
+    stop_after: int | None = None,
+) -> Fitted:
+    """One head: until it gains no more on `validation`, or for `stop_after` epochs of the whole schedule."""
+    return _Problem(train, classes, options).fit(manner, validation, stop_after)
+
+
 class _Problem:
-    """The rows that a head learns from; features are divided by `scale`, which brings their length to about 1."""
+    """The rows that a head learns from: centred, and brought to a length of about 1, so that learning is quick."""
 
     def __init__(self, train: Examples, classes: int, options: Options) -> None:
         self.options, self.classes = options, classes
         self.scale = float(train.features.norm(dim=2).mean())
         self.rows = train.features.flatten(0, 1) / self.scale
+        self.centre = self.rows.mean(0)
         self.labels = train.labels.repeat(len(train.features))
         self.teacher = None if train.teacher is None else train.teacher.flatten(0, 1)
         weights = balanced_weights(train.labels.tolist(), classes)
@@ -126,7 +139,7 @@ class _Problem:
         """One head: until it gains no more on `validation`, or for `stop_after` epochs of the whole schedule."""
         options = self.options
         to_white = self._whitening(manner.shrinkage)
-        rows = self.rows @ to_white
+        rows = (self.rows - self.centre) @ to_white
         prior = None if options.balance != "none" else self.labels.bincount(minlength=self.classes) / len(self.labels)
         head = _start(rows, self.labels, self.classes, prior)
         epochs = options.epochs or EPOCHS
@@ -134,12 +147,13 @@ class _Problem:
         stage = Stage("head", head, optimizer, epochs, options.patience or PATIENCE, options, stop_after)
         validate = None
         if validation is not None:
-            seen = validation.features[0] / self.scale @ to_white
+            seen = (validation.features[0] / self.scale - self.centre) @ to_white
             validate = partial(self._validate, head, seen, validation.labels)
         stage.run(Work(lambda epoch, schedule: self._epoch(head, rows, epoch, schedule, optimizer), validate))
+        weight = head.weight.detach() @ to_white.T
         return Fitted(
-            weight=head.weight.detach() @ to_white.T / self.scale,
-            bias=head.bias.detach().clone(),
+            weight=weight / self.scale,
+            bias=head.bias.detach() - weight @ self.centre,
             history=tuple(stage.history),
             stopped_because=stage.stopped_because,
             manner=manner,
@@ -152,7 +166,7 @@ class _Problem:
         values, vectors = self.covariance
         shrunk = (1 - shrinkage) * values + shrinkage * values.mean()
         matrix: Tensor = vectors * shrunk.clamp(min=1e-12).rsqrt() @ vectors.T
-        return matrix / (self.rows @ matrix).norm(dim=1).mean()
+        return matrix / ((self.rows - self.centre) @ matrix).norm(dim=1).mean()
 
     def _epoch(
         self, head: nn.Linear, rows: Tensor, epoch: int, schedule: Schedule, optimizer: torch.optim.Optimizer
