@@ -1,5 +1,6 @@
 """The command line: `python -m app COMMAND`."""
 
+import importlib
 import logging
 import os
 import subprocess
@@ -11,9 +12,33 @@ import click
 from app.config import ROOT, read_settings
 from app.errors import OperatorError, PublicError
 
+LAZY = {
+    "train": "app.training.commands:train",
+    "evaluate": "app.training.evaluate_commands:evaluate_command",
+    "compare": "app.training.evaluate_commands:compare_command",
+}
+"""Commands of the training room, imported only when they are asked for: serving must not need what training needs."""
+
 
 class Commands(click.Group):
     """Says an operator's error in one sentence, without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, the lazy ones too."""
+        return sorted([*super().list_commands(ctx), *LAZY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now if it is a lazy one."""
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = LAZY[cmd_name].partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"Teaching needs more than serving ({error.name} is missing): pip install -r requirements-train.txt"
+            ) from error
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; exit 1 on an error that Wanwu names."""

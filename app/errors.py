@@ -21,7 +21,8 @@ WanwuError
 └── OperatorError           never reaches a client: it stops a command, or is written to the log
     ├── ConfigError         a setting is wrong
     ├── WeightsError        base weights are missing, damaged or cannot be had
-    └── ModelError          a mode under models/ cannot be served, with the reason
+    ├── ModelError          a mode under models/ cannot be served, with the reason
+    └── DataError           labelled photos cannot be read, or are not enough to teach from
 
 Each public error has a sentence in both languages; `{name}` in it is filled from the keyword arguments.
 """
@@ -188,3 +189,7 @@ class WeightsError(OperatorError):
 
 class ModelError(OperatorError):
     """A mode cannot be served; the sentence is the reason, and names no path."""
+
+
+class DataError(OperatorError):
+    """Labelled photos cannot be read, or are not enough to teach from; the sentence says what to do."""

@@ -33,7 +33,7 @@ class Maker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("Makefile", "requirements.txt", "requirements-test.txt"):
+        for name in ("Makefile", "requirements.txt", "requirements-train.txt", "requirements-test.txt"):
             (folder / name).write_bytes((ROOT / name).read_bytes())
         self.stub = folder / "stub"
         self.stub.write_text(STUB.replace("REAL_ONE", sys.executable))
@@ -76,6 +76,15 @@ def test_a_second_run_installs_nothing(maker: Maker) -> None:
     second = maker("run")
     assert maker.installs() == first
     assert second.stdout == ""
+
+
+def test_serving_installs_nothing_for_teaching_and_teaching_nothing_twice(maker: Maker) -> None:
+    maker("run")
+    assert "requirements-train.txt" not in maker.installs()[0]
+    assert maker("teach").returncode == 0
+    assert [line.rpartition(" ")[2] for line in maker.installs()] == ["requirements.txt", "requirements-train.txt"]
+    maker("teach")
+    assert len(maker.installs()) == 2
 
 
 def test_changed_requirements_are_installed(maker: Maker) -> None:
@@ -131,7 +140,7 @@ def test_a_bundle_asks_no_index(maker: Maker) -> None:
 
 def test_make_help_names_every_target(maker: Maker) -> None:
     listed = re.findall(r"^make (\w+)", maker("help").stdout, re.MULTILINE)
-    assert listed == ["run", "test", "lint", "bench", "bundle", "clean"]
+    assert listed == ["run", "teach", "test", "lint", "bench", "bundle", "clean"]
 
 
 def gunicorn_facts(**variables: str) -> dict[str, Any]:

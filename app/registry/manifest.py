@@ -49,7 +49,11 @@ class BackboneReference(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the top probability."""
+    """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the top probability.
+
+    `head`: a linear layer (`weight`, `bias`), or stored photos (`neighbours`, `labels`), the nearest of which vote.
+    `neighbours` says how many.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,6 +65,8 @@ class Manifest(BaseModel):
     labels: Annotated[list[ManifestLabel], Field(min_length=2)]
     backbone: BackboneReference
     transform: Transform = IMAGENET
+    head: Literal["linear", "neighbours"] = "linear"
+    neighbours: Annotated[int, Field(ge=1)] = 5
     temperature: Annotated[float, Field(gt=0)] = 1.0
     threshold: Annotated[float, Field(ge=0, le=1)]
     metrics: dict[str, Any] = {}

@@ -23,10 +23,13 @@ NETWORK = "network.safetensors"
 STATE = "state.json"
 
 
-def write_version(models_dir: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Path:
+def write_version(
+    models_dir: Path, manifest: Manifest, tensors: Mapping[str, Tensor], extra_files: Mapping[str, bytes] | None = None
+) -> Path:
     """Write a new version and return its folder; a mode's first version becomes active at once.
 
     `tensors`: `weight` and `bias` of the head, or a whole network's state_dict where the backbone was tuned.
+    `extra_files`: what else belongs to the version, such as its report, by plain file name.
 
     Raises:
         ModelError: the version exists already.
@@ -41,6 +44,9 @@ def write_version(models_dir: Path, manifest: Manifest, tensors: Mapping[str, Te
         name = NETWORK if manifest.backbone.tuned else HEAD
         save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, aside / name)
         _sync(aside / name)
+        for extra, content in (extra_files or {}).items():
+            (aside / extra).write_bytes(content)
+            _sync(aside / extra)
         complete = manifest.model_copy(update={"files": {name: sha256_of(aside / name)}})
         write_file(aside / MANIFEST, complete.model_dump_json(indent=2) + "\n")
         aside.chmod(0o755)

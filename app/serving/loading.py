@@ -15,6 +15,7 @@ from app.registry.checkpoint import read_checkpoint
 from app.registry.manifest import Manifest
 from app.registry.versions import read_version
 from app.serving.backbone import Backbone
+from app.serving.head import Head, LinearHead, head_of
 from app.serving.mode import Mode, ModelIdentity
 from app.vision.download import sha256_of
 from app.vision.labels import Label, imagenet_labels, plain_label, read_labels
@@ -54,8 +55,7 @@ class Loader:
             title_zh="日常万物（1000 类）",
             labels=imagenet_labels(),
             backbone=backbone,
-            weight=head[0],
-            bias=head[1],
+            head=head,
             temperature=1.0,
             threshold=BASE_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
             model=_identity(backbone, weights),
@@ -80,15 +80,14 @@ class Loader:
         manifest, tensors = read_version(entry.path)
         if manifest.mode != entry.key:
             raise ModelError(f"its manifest is of the mode {manifest.mode}")
-        backbone, (weight, bias) = self._manifest_network(manifest, tensors)
+        backbone, head = self._manifest_network(manifest, tensors)
         return Mode(
             key=entry.key,
             title_en=manifest.title.en,
             title_zh=manifest.title.zh,
             labels=tuple(plain_label(label.label, label.label_zh) for label in manifest.labels),
             backbone=backbone,
-            weight=weight,
-            bias=bias,
+            head=head,
             temperature=manifest.temperature,
             threshold=manifest.threshold,
             model=ModelIdentity(
@@ -100,15 +99,12 @@ class Loader:
             ),
         )
 
-    def _manifest_network(
-        self, manifest: Manifest, tensors: dict[str, Tensor]
-    ) -> tuple[Backbone, tuple[Tensor, Tensor]]:
+    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor]) -> tuple[Backbone, Head]:
         reference = manifest.backbone
         if reference.tuned:
             return self._from_network(reference.name, tensors, manifest.transform)
-        if "weight" not in tensors or "bias" not in tensors:
-            raise ModelError("its head has no weight or no bias")
-        return self._shared(manifest), (tensors["weight"].float(), tensors["bias"].float())
+        head = head_of(manifest, tensors)
+        return self._shared(manifest), head
 
     def _shared(self, manifest: Manifest) -> Backbone:
         """The backbone that a head was trained on, from memory or from this machine's weights."""
@@ -135,15 +131,13 @@ class Loader:
         labels = read_labels(entry.labels_path)
         if len(labels) != classes:
             raise ModelError(f"its head has {classes} classes and its labels file {len(labels)}")
-        backbone, weight, bias = base.backbone, checkpoint.weight, checkpoint.bias
+        backbone, head = base.backbone, LinearHead(checkpoint.weight, checkpoint.bias)
         if checkpoint.backbone is not None:
-            whole = {**checkpoint.backbone, "fc.weight": weight, "fc.bias": bias}
-            backbone, (weight, bias) = self._from_network(CHECKPOINT_NETWORK, whole, transform_of(CHECKPOINT_NETWORK))
-        return self.plain(entry.key, entry.path, labels, backbone, (weight, bias))
+            whole = {**checkpoint.backbone, "fc.weight": head.weight, "fc.bias": head.bias}
+            backbone, head = self._from_network(CHECKPOINT_NETWORK, whole, transform_of(CHECKPOINT_NETWORK))
+        return self.plain(entry.key, entry.path, labels, backbone, head)
 
-    def plain(
-        self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: tuple[Tensor, Tensor]
-    ) -> Mode:
+    def plain(self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: LinearHead) -> Mode:
         """A mode from a file that says nothing of itself: its key is its title, its hash its version."""
         sha256 = sha256_of(path)
         return Mode(
@@ -152,8 +146,7 @@ class Loader:
             title_zh=key,
             labels=labels,
             backbone=backbone,
-            weight=head[0],
-            bias=head[1],
+            head=head,
             temperature=1.0,
             threshold=PLAIN_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
             model=ModelIdentity(backbone.name, f"file-{sha256[:8]}", sha256, backbone.precision, "models"),
@@ -161,7 +154,7 @@ class Loader:
 
     def _from_network(
         self, name: str, state: Mapping[str, Tensor], transform: Transform
-    ) -> tuple[Backbone, tuple[Tensor, Tensor]]:
+    ) -> tuple[Backbone, LinearHead]:
         """A whole network's state_dict as a backbone, shared where its fingerprint is known, and its head."""
         network = build(name, state)
         key = fingerprint(network.backbone.state_dict())
@@ -170,7 +163,7 @@ class Loader:
             if backbone is None:
                 backbone = Backbone(network, key, transform, self._settings.precision)
                 self._backbones[_key(key, transform)] = backbone
-        return backbone, (network.weight, network.bias)
+        return backbone, LinearHead(network.weight, network.bias)
 
 
 def _key(fingerprint_: str, transform: Transform) -> str:
@@ -188,10 +181,10 @@ def _check(mode: Mode) -> None:
     Raises:
         ModelError: they do not.
     """
-    if mode.weight.shape != (len(mode.labels), mode.backbone.width) or mode.bias.shape != (len(mode.labels),):
+    if (mode.head.classes, mode.head.width) != (len(mode.labels), mode.backbone.width):
         raise ModelError(
-            f"its head is {tuple(mode.weight.shape)}, but {len(mode.labels)} labels on {mode.backbone.name} need "
-            f"({len(mode.labels)}, {mode.backbone.width})"
+            f"its head is ({mode.head.classes}, {mode.head.width}), but {len(mode.labels)} labels on "
+            f"{mode.backbone.name} need ({len(mode.labels)}, {mode.backbone.width})"
         )
     crop = mode.backbone.transform.crop
     probabilities = mode.probabilities(mode.backbone.features(torch.zeros(1, 3, crop, crop)))

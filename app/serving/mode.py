@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from app.serving.backbone import Backbone
+from app.serving.head import Head
 from app.vision.labels import Label
 
 
@@ -33,16 +34,14 @@ class Mode:
     title_zh: str
     labels: tuple[Label, ...]
     backbone: Backbone
-    weight: Tensor
-    bias: Tensor
+    head: Head
     temperature: float
     threshold: float
     model: ModelIdentity
 
     def logits(self, features: Tensor) -> Tensor:
         """Float32 features `[n, D]` to logits `[n, classes]`."""
-        with torch.inference_mode():
-            return torch.nn.functional.linear(features, self.weight, self.bias)
+        return self.head.logits(features)
 
     def probabilities(self, features: Tensor) -> Tensor:
         """Float32 features `[n, D]` to probabilities `[n, classes]`, softened by the mode's temperature."""

@@ -93,6 +93,13 @@ def build(name: str, state: Mapping[str, Tensor]) -> SplitNetwork:
     return SplitNetwork(name, network, weight.detach().float().clone(), bias.detach().float().clone())
 
 
+def join(network: SplitNetwork) -> dict[str, Tensor]:
+    """The whole network's state_dict under its own names: the inverse of `build`."""
+    path, _ = _last_linear(network.name, _untrained(network.name))
+    head = {f"{path}.weight": network.weight, f"{path}.bias": network.bias}
+    return {**network.backbone.state_dict(), **head}
+
+
 def fingerprint(backbone_state: Mapping[str, Tensor]) -> str:
     """SHA-256 (hex) of a backbone's tensors: their names, types, shapes and bytes, whatever file they came from.
 

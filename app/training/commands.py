@@ -1,0 +1,87 @@
+"""`python -m app train`: its options are made from the fields of `Options`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from app.config import read_settings
+from app.errors import DataError
+from app.training.options import Options
+
+
+def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    flag = "--" + name.replace("_", "-")
+    kind = _plain_type(field.annotation)
+    shown: dict[str, Any] = {"help": field.description, "default": None}
+    if field.default is not None:
+        default = {True: "yes", False: "no"}[field.default] if kind is bool else field.default
+        shown["help"] = f"{field.description} [default: {default}]"
+    if kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, **shown)
+    if get_origin(kind) is Literal:
+        return click.option(flag, name, type=click.Choice(get_args(kind)), **shown)
+    return click.option(flag, name, type=kind, **shown)
+
+
+def _plain_type(annotation: Any) -> Any:  # noqa: ANN401 - whatever a field may be annotated with
+    """`Annotated[float, …] | None` and the like to `float`."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif get_origin(annotation) in (UnionType, Union):
+            annotation = next(part for part in get_args(annotation) if part is not NoneType)
+        else:
+            return annotation
+
+
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with one click option for every field of `Options`, under the field's own name and description."""
+    for name, field in reversed(Options.model_fields.items()):
+        command = _option(name, field)(command)
+    return command
+
+
+def read_options(values: dict[str, Any]) -> Options:
+    """The options that click read.
+
+    Raises:
+        DataError: a value is out of range; the sentence names the option.
+    """
+    try:
+        return Options(**{name: values[name] for name in Options.model_fields if values.get(name) is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + str(first["loc"][0]).replace("_", "-")
+        raise DataError(f"The option {name} is wrong: {first['msg']} (it is {first['input']}).") from error
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--mode", required=True, help="The key of the mode: letters, digits, '_', '-' and '.'.")
+@click.option("--title-en", help="The mode's name for people. Default: the key.")
+@click.option("--title-zh", help="The same in Chinese.")
+@click.option("--resume", is_flag=True, help="Go on with the same run, where it was killed.")
+@with_options
+def train(data: Path, mode: str, title_en: str | None, title_zh: str | None, resume: bool, **values: object) -> None:
+    """Teach your own classes from the labelled photos in DATA; a running server picks the mode up.
+
+    DATA: class folders of photos, train/ val/ test/ folders of these, list files (`path label` lines), or a zip of any.
+    """
+    options = read_options(values)
+    from app.training.progress import Terminal
+    from app.training.report import REPORT_HTML, report_json
+    from app.training.run import Order, train
+    from app.training.terminal import report_text
+
+    order = Order(data, mode, options, title_en, title_zh, resume)
+    try:
+        outcome = train(order, read_settings(), Terminal())
+    except KeyboardInterrupt:
+        raise click.ClickException("Stopped before there was anything to keep; --resume goes on from here.") from None
+    click.echo(report_text(report_json(outcome)))
+    click.echo(f"Written: {outcome.folder} (the report: {REPORT_HTML})")

@@ -1,0 +1,56 @@
+"""The commands `evaluate` and `compare`. What they need is imported when they run: `--help` does not wait for torch."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import click
+
+from app.config import read_settings
+
+_PARTS = {"train": "train", "val": "validation", "test": "test", "all": "all"}
+
+
+@click.command("evaluate")
+@click.argument("mode")
+@click.argument("data", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--part",
+    type=click.Choice(list(_PARTS)),
+    help="Which photos. Default: test where there is one, else val, else all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def evaluate_command(mode: str, data: Path, part: str | None, as_json: bool) -> None:
+    """Judge MODE (or MODE@VERSION) on the labelled photos of DATA: folders, lists or a zip, as for train."""
+    settings = read_settings()
+    from app.training.judging import judge
+    from app.training.terminal import judgement_text
+
+    facts = judge(mode, data, settings, part=_PARTS[part] if part else None)
+    click.echo(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else judgement_text(facts))
+
+
+@click.command("compare")
+@click.argument("data", type=click.Path(path_type=Path, exists=True))
+@click.option("--recipes", help="The rows, in order: base, RECIPE or RECIPE/CHANGE, with commas between.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of a row; medians are shown.")
+@click.option(
+    "--test-share", type=click.FloatRange(0, 0.9), default=0.0, help="Hold back a stratified test part first."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def compare_command(data: Path, recipes: str | None, seeds: int, test_share: float, as_json: bool) -> None:
+    """Train recipes and options on the same split of DATA, and print one table.
+
+    RECIPE is head, staged, full, prototype, knn or svm.
+
+    CHANGE is no-stopping, no-augmentation, no-balance or distilled.
+    """
+    settings = read_settings()
+    from app.training.comparison import DEFAULT_ROWS, Workbench, compare, rows_named, table
+
+    names = rows_named(recipes) if recipes else DEFAULT_ROWS
+    with tempfile.TemporaryDirectory(prefix="wanwu-compare-") as folder:
+        workbench = Workbench(Path(folder), settings, data, test_share, say=lambda line: click.echo(line, err=True))
+        rows = compare(names, seeds, workbench)
+    cells = [row.cells() for row in rows]
+    click.echo(json.dumps(cells, ensure_ascii=False, indent=1) if as_json else table(rows))

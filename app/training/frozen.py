@@ -1,0 +1,96 @@
+"""The recipes on a frozen backbone: `head`, `prototype`, `knn`, `svm`."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+
+from app.serving.head import Head, LinearHead
+from app.training.augmentation import augmentation
+from app.training.base import Base
+from app.training.dataset import Dataset, Sample
+from app.training.features import FeatureReader, Views, views_for
+from app.training.head import Examples, Fitted, fit_best, refit
+from app.training.options import CLASSIC, Options
+from app.training.trained import Answers, Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The photos, the backbone, and how to read the one through the other.
+
+    `held_back`: the validation part was taken from training here, rather than given. `teacher` reads a teacher's
+    logits.
+    """
+
+    dataset: Dataset
+    held_back: bool
+    base: Base
+    reader: FeatureReader
+    options: Options
+    teacher: FeatureReader | None = None
+
+    def train(self) -> Trained:
+        """Read the features of all views once, and fit the recipe on them."""
+        again = self.options.refit and self.held_back
+        train = self.examples("train", self.dataset.train, self.views())
+        validation = self.examples("validation", self.dataset.validation, self.views() if again else self.plain())
+        everything = train + validation if again else None
+        if self.options.recipe in CLASSIC:
+            return self._classic(train, validation, everything)
+        return self._head(train, validation, everything)
+
+    def fit_head(self) -> Fitted:
+        """The head alone, never shown the validation part: what the tuned recipes start from."""
+        train = self.examples("train", self.dataset.train, self.views())
+        validation = self.examples("validation", self.dataset.validation, self.plain())
+        return fit_best(train, validation, len(self.dataset.classes), self.options)
+
+    def examples(self, name: str, samples: tuple[Sample, ...], views: Views) -> Examples:
+        """Features and labels of one part, and the teacher's logits of the very same views."""
+        features = self.reader.read(name, samples, views)
+        teacher = self.teacher.read(name, samples, views) if self.teacher and views.count else None
+        return Examples(features, torch.tensor([sample.label for sample in samples]), teacher)
+
+    def plain(self) -> Views:
+        """Only what serving sees."""
+        return Views(self.base.transform)
+
+    def views(self) -> Views:
+        """The plain view and the varied ones."""
+        options = self.options
+        if options.augmentation == "none":
+            return self.plain()
+        count = options.views or views_for(len(self.dataset.train))
+        return Views(self.base.transform, augmentation(options.augmentation, self.base.transform), count)
+
+    def _head(self, train: Examples, validation: Examples, everything: Examples | None) -> Trained:
+        classes = len(self.dataset.classes)
+        first = fit_best(train, validation, classes, self.options)
+        last = refit(everything, first, classes, self.options) if everything else first
+        head = LinearHead(last.weight, last.bias)
+        return Trained(
+            tensors={"weight": last.weight, "bias": last.bias},
+            validation=first.logits(validation.features[0]),
+            logits=self._answers(head),
+            history=first.history,
+            stopped_because=first.stopped_because,
+            chosen={**asdict(first.manner), "views": len(train.features), "epochs_kept": first.best_epoch},
+        )
+
+    def _classic(self, train: Examples, validation: Examples, everything: Examples | None) -> Trained:
+        from app.training.classic import fit_classic  # scikit-learn takes seconds to import
+
+        classes = len(self.dataset.classes)
+        first = fit_classic(train, classes, self.options)
+        last = fit_classic(everything, classes, self.options) if everything else first
+        return Trained(
+            tensors=last.tensors,
+            validation=first.head.logits(validation.features[0]),
+            logits=self._answers(last.head),
+            kind=last.kind,
+            neighbours=last.neighbours,
+            chosen={"views": len(train.features)},
+        )
+
+    def _answers(self, head: Head) -> Answers:
+        return lambda name, samples: head.logits(self.reader.read(name, samples, self.plain())[0])

@@ -1,0 +1,239 @@
+"""The recipe `head`: a linear layer on cached features of several views, trained in about a second."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from app.training.loop import Stage, Work
+from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, calibrated_loss
+from app.training.options import Options
+from app.training.outcome import EpochRecord
+from app.training.schedule import Schedule
+
+EPOCHS, BATCH, PATIENCE = 60, 256, 15
+RATE, SGD_RATE = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a head is held back from learning by heart.
+
+    `shrinkage` of the covariance within classes towards a ball: features are whitened by it, so that what varies among
+    photos of one thing counts for little (1: not at all; the start from class means is then linear discriminant
+    analysis). `weight_decay` is on features brought to length 1.
+    """
+
+    shrinkage: float
+    weight_decay: float
+
+
+MANNERS = (
+    Manner(1.0, 1e-4),
+    Manner(1.0, 1e-5),
+    Manner(0.6, 3e-4),
+    Manner(0.6, 1e-4),
+    Manner(0.3, 3e-4),
+    Manner(0.3, 1e-4),
+)
+"""What is tried on the validation part: the first suit few photos of few classes, the last many classes."""
+_START_SCALES = (1.0, 3.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """`features` float32 [views, n, D]; `labels` int64 [n]; `teacher`: its logits [views, n, classes], or None."""
+
+    features: Tensor
+    labels: Tensor
+    teacher: Tensor | None = None
+
+    def __add__(self, other: "Examples") -> "Examples":
+        """Both together."""
+        teacher = None
+        if self.teacher is not None and other.teacher is not None:
+            teacher = torch.cat([self.teacher, other.teacher], dim=1)
+        features = torch.cat([self.features, other.features], dim=1)
+        return Examples(features, torch.cat([self.labels, other.labels]), teacher)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A linear head (`weight` [classes, D], `bias` [classes]) and how it came about."""
+
+    weight: Tensor
+    bias: Tensor
+    history: tuple[EpochRecord, ...]
+    stopped_because: str
+    manner: Manner
+    best_epoch: int
+    """How many epochs led to this head."""
+    figure: float
+    """The monitored figure at its best; smaller is better."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features `[n, D]` to logits `[n, classes]`."""
+        return functional.linear(features, self.weight, self.bias)
+
+
+def class_means(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """The head that picks the nearest class mean: weight `[classes, D]`, bias `[classes]`.
+
+    -|x - m|^2 = 2 m.x - |m|^2 - |x|^2, and the last is the same for every class. A class without photos never wins.
+    """
+    members = functional.one_hot(labels, classes).float()
+    counts = members.sum(0)
+    means = members.T @ features / counts.clamp(min=1).unsqueeze(1)
+    bias = -means.square().sum(1)
+    bias[counts == 0] = bias.min() - 1e3
+    return 2 * means, bias
+
+
+def fit_best(train: Examples, validation: Examples, classes: int, options: Options) -> Fitted:
+    """A head in the manner that does best on the validation part."""
+    manners: tuple[Manner, ...] = MANNERS
+    if options.weight_decay is not None:
+        manners = tuple(Manner(shrinkage, options.weight_decay) for shrinkage in {one.shrinkage: 0 for one in MANNERS})
+    problem = _Problem(train, classes, options)
+    return min((problem.fit(manner, validation) for manner in manners), key=lambda one: one.figure)
+
+
+def refit(everything: Examples, chosen: Fitted, classes: int, options: Options) -> Fitted:
+    """The head `chosen`, once more, from the training and the held-back part together: as long, in the same manner."""
+    again = fit_with(everything, None, classes, options, chosen.manner, stop_after=max(chosen.best_epoch, 1))
+    return replace(again, history=chosen.history, stopped_because=chosen.stopped_because)
+
+
+def fit_with(
+    train: Examples,
+    validation: Examples | None,
+    classes: int,
+    options: Options,
+    manner: Manner,
+    stop_after: int | None = None,
+) -> Fitted:
+    """One head: until it gains no more on `validation`, or for `stop_after` epochs of the whole schedule."""
+    return _Problem(train, classes, options).fit(manner, validation, stop_after)
+
+
+class _Problem:
+    """The rows that a head learns from: centred, and brought to a length of about 1, so that learning is quick."""
+
+    def __init__(self, train: Examples, classes: int, options: Options) -> None:
+        self.options, self.classes = options, classes
+        self.scale = float(train.features.norm(dim=2).mean())
+        self.rows = train.features.flatten(0, 1) / self.scale
+        self.centre = self.rows.mean(0)
+        self.labels = train.labels.repeat(len(train.features))
+        self.teacher = None if train.teacher is None else train.teacher.flatten(0, 1)
+        weights = balanced_weights(train.labels.tolist(), classes)
+        self.chances = weights[self.labels] if options.balance == "oversample" else None
+        weight = weights if options.balance == "weights" else None
+        self.loss = ClassificationLoss(weight, options.label_smoothing)
+        self.distillation = DistillationLoss(self.loss, options.temperature, options.alpha)
+        self.covariance = _covariance_within(self.rows, self.labels, classes)
+
+    def fit(self, manner: Manner, validation: Examples | None, stop_after: int | None = None) -> Fitted:
+        """One head: until it gains no more on `validation`, or for `stop_after` epochs of the whole schedule."""
+        options = self.options
+        to_white = self._whitening(manner.shrinkage)
+        rows = (self.rows - self.centre) @ to_white
+        prior = None if options.balance != "none" else self.labels.bincount(minlength=self.classes) / len(self.labels)
+        head = _start(rows, self.labels, self.classes, prior)
+        epochs = options.epochs or EPOCHS
+        optimizer = _optimizer(head, options, manner.weight_decay)
+        stage = Stage("head", head, optimizer, epochs, options.patience or PATIENCE, options, stop_after)
+        validate = None
+        if validation is not None:
+            seen = (validation.features[0] / self.scale - self.centre) @ to_white
+            validate = partial(self._validate, head, seen, validation.labels)
+        stage.run(Work(lambda epoch, schedule: self._epoch(head, rows, epoch, schedule, optimizer), validate))
+        weight = head.weight.detach() @ to_white.T
+        return Fitted(
+            weight=weight / self.scale,
+            bias=head.bias.detach() - weight @ self.centre,
+            history=tuple(stage.history),
+            stopped_because=stage.stopped_because,
+            manner=manner,
+            best_epoch=stage.best_epoch,
+            figure=stage.best_figure,
+        )
+
+    def _whitening(self, shrinkage: float) -> Tensor:
+        """The matrix `[D, D]` that makes the shrunk covariance a ball, and leaves rows as long as they are."""
+        values, vectors = self.covariance
+        shrunk = (1 - shrinkage) * values + shrinkage * values.mean()
+        matrix: Tensor = vectors * shrunk.clamp(min=1e-12).rsqrt() @ vectors.T
+        return matrix / ((self.rows - self.centre) @ matrix).norm(dim=1).mean()
+
+    def _epoch(
+        self, head: nn.Linear, rows: Tensor, epoch: int, schedule: Schedule, optimizer: torch.optim.Optimizer
+    ) -> float:
+        """One pass over all rows, in a new order; the mean loss."""
+        batches = list(self._order().split(self.options.batch_size or BATCH))
+        if self.options.anneal_temperature:
+            done = epoch / (self.options.epochs or EPOCHS)
+            self.distillation.temperature = annealed(self.options.temperature, done)
+        total = 0.0
+        for index, batch in enumerate(batches):
+            schedule.at(epoch - 1 + index / len(batches))
+            logits = head(rows[batch])
+            if self.teacher is None:
+                loss = self.loss(logits, self.labels[batch])
+            else:
+                loss = self.distillation(logits, self.labels[batch], self.teacher[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach()) * len(batch)
+        return total / len(rows)
+
+    def _validate(self, head: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Loss, calibrated and by the same class weights, and accuracy."""
+        with torch.no_grad():
+            logits = head(features)
+            return calibrated_loss(logits, labels, self.loss.weight), float((logits.argmax(1) == labels).float().mean())
+
+    def _order(self) -> Tensor:
+        if self.chances is not None:
+            return torch.multinomial(self.chances, len(self.rows), replacement=True)
+        return torch.randperm(len(self.rows))
+
+
+def _covariance_within(rows: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues `[D]` and eigenvectors `[D, D]` of the covariance of `rows` around their class means."""
+    members = functional.one_hot(labels, classes).float()
+    means = members.T @ rows / members.sum(0).clamp(min=1).unsqueeze(1)
+    around = rows - means[labels]
+    values, vectors = torch.linalg.eigh(around.T @ around / len(rows))
+    return values.clamp(min=0), vectors
+
+
+def _start(rows: Tensor, labels: Tensor, classes: int, prior: Tensor | None) -> nn.Linear:
+    """The nearest-class-mean head, at the scale that explains the rows best: a good first guess for every size.
+
+    `prior`: the classes' shares, where the frequent are to be favoured.
+    """
+    weight, bias = class_means(rows, labels, classes)
+    shares = torch.zeros(classes) if prior is None else prior.clamp(min=1e-6).log()
+    losses = {
+        scale: float(functional.cross_entropy((rows @ weight.T + bias) * scale + shares, labels))
+        for scale in _START_SCALES
+    }
+    scale = min(losses, key=losses.__getitem__)
+    head = nn.Linear(rows.shape[1], classes)
+    with torch.no_grad():
+        head.weight.copy_(weight * scale)
+        head.bias.copy_(bias * scale + shares)
+    return head
+
+
+def _optimizer(head: nn.Linear, options: Options, weight_decay: float) -> torch.optim.Optimizer:
+    """Adam or SGD on the head; the bias is not decayed."""
+    rate = options.learning_rate or (RATE if options.optimizer == "adam" else SGD_RATE)
+    groups = [{"params": [head.weight], "weight_decay": weight_decay}, {"params": [head.bias], "weight_decay": 0.0}]
+    if options.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=rate)
+    return torch.optim.SGD(groups, lr=rate, momentum=options.momentum)

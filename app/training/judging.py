@@ -1,0 +1,153 @@
+"""A served mode's answers on labelled photos."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.config import Settings, available_cores
+from app.errors import DataError, ModelError, RequestError
+from app.registry.catalog import BASE_MODE, Entry, scan
+from app.registry.manifest import is_key
+from app.registry.versions import MANIFEST
+from app.serving.batching import MAX_BATCH
+from app.serving.loading import Loader
+from app.serving.mode import Mode
+from app.training.dataset import Dataset, Part, Sample, read_dataset
+from app.training.evaluation import evaluate
+from app.training.outcome import Predictions
+from app.training.report import Facts, common_confusions, short, threshold_cost
+from app.vision.picture import decode
+
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A mode's answers, and the photos that could not be read and are not among them."""
+
+    predictions: Predictions
+    unreadable: tuple[Path, ...]
+
+
+def judge(name: str, data: Path, settings: Settings, *, part: str | None = None) -> Facts:
+    """What `evaluate --json` prints: the mode `name` on the labelled photos of `data`.
+
+    `part`: train, validation, test or all; None takes test where there is one, else validation, else all.
+
+    Raises:
+        DataError: there are no such photos, or the mode does not know their classes. ModelError: no such mode.
+    """
+    torch.set_num_threads(settings.torch_threads)
+    dataset = read_dataset(data, validation_share=0)
+    mode = served_mode(name, settings)
+    chosen = part or judged_part(dataset)
+    samples = [one for part_, photos in dataset.parts().items() if chosen in (part_, "all") for one in photos]
+    if part is None and chosen == "train":
+        chosen = "all"  # photos without parts
+    given = answers(mode, translated(samples, dataset, mode), max_pixels=settings.max_pixels)
+    return judgement(mode, given, chosen)
+
+
+def judgement(mode: Mode, given: Answers, part: str) -> Facts:
+    """What `evaluate --json` prints. Classes without a photo and without an answer are left out."""
+    names = [label.label for label in mode.labels]
+    figures: dict[str, Any] = asdict(evaluate(given.predictions.probabilities, given.predictions.labels, names))
+    del figures["confusion"]  # of a thousand classes it would be a million numbers
+    figures["classes"] = [one for one in figures["classes"] if one["count"] or one["precision"]]
+    return {
+        "mode": mode.key,
+        "version": mode.model.version,
+        "part": part,
+        **figures,
+        "confusions": [
+            {**pair, "truth": names[pair["truth"]], "answer": names[pair["answer"]]}
+            for pair in common_confusions(given.predictions)
+        ],
+        "threshold": threshold_cost(given.predictions, mode.threshold),
+        "unreadable": [short(path) for path in given.unreadable],
+    }
+
+
+def served_mode(name: str, settings: Settings) -> Mode:
+    """The mode `MODE` (its active version) or `MODE@VERSION`, loaded as the server would.
+
+    Raises:
+        ModelError: there is none of that name, or it cannot be served.
+    """
+    key, _, version = name.partition("@")
+    loader = Loader(settings)
+    base = loader.base()
+    if key == BASE_MODE:
+        if version not in ("", base.model.version):
+            raise ModelError(f"The mode {key} has the version {base.model.version} only.")
+        return base
+    if not version:
+        entry = scan(settings.models_dir).get(key)
+    else:
+        folder = settings.models_dir / key / version
+        known = is_key(key) and is_key(version) and (folder / MANIFEST).is_file()
+        entry = Entry(key, folder) if known else None
+    if entry is None:
+        raise ModelError(f"There is no trained mode or version called {name}.")
+    try:
+        return loader.custom(entry, base)
+    except ModelError as error:
+        raise ModelError(f"The mode {name} cannot be used: {error}.") from error
+
+
+def judged_part(dataset: Dataset) -> Part:
+    """The part to judge by: test where there is one, else validation, else all there is.
+
+    For data read with `validation_share=0`, so that photos without parts stay together.
+    """
+    return next((part for part in ("test", "validation") if dataset.parts()[part]), "train")
+
+
+def translated(samples: Sequence[Sample], dataset: Dataset, mode: Mode) -> list[Sample]:
+    """The same photos with the mode's own class numbers; classes are known by any of their names.
+
+    Raises:
+        DataError: the mode does not know some class of these photos.
+    """
+    places: dict[str, int] = {}
+    for index, label in enumerate(mode.labels):
+        for name in (label.label, label.label_short, label.label_zh):
+            places.setdefault(name.casefold(), index)
+    used = sorted({sample.label for sample in samples})
+    unknown = [dataset.classes[label] for label in used if dataset.classes[label].casefold() not in places]
+    if unknown:
+        shown = ", ".join(unknown[:_NAMES_SHOWN]) + (", …" if len(unknown) > _NAMES_SHOWN else "")
+        raise DataError(f"The mode {mode.key} does not know these classes: {shown}.")
+    return [Sample(sample.path, places[dataset.classes[sample.label].casefold()]) for sample in samples]
+
+
+def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int) -> Answers:
+    """What `mode` says of `samples`. Photos that cannot be read, or have more than `max_pixels`, are left out."""
+    transform = mode.backbone.transform
+
+    def tensor(sample: Sample) -> Tensor | None:
+        try:
+            data = sample.path.read_bytes()
+            return transform(decode(data, max_pixels=max_pixels, shortest_side=transform.resize).image)
+        except (OSError, RequestError):
+            return None
+
+    rows, read, unreadable = [], [], []
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool:
+        for start in range(0, len(samples), MAX_BATCH):
+            batch = samples[start : start + MAX_BATCH]
+            pairs = list(zip(batch, pool.map(tensor, batch), strict=True))
+            unreadable += [sample.path for sample, picture in pairs if picture is None]
+            read += [sample for sample, picture in pairs if picture is not None]
+            pictures = [picture for _, picture in pairs if picture is not None]
+            if pictures:
+                rows.append(mode.probabilities(mode.backbone.features(torch.stack(pictures))))
+    if not rows:
+        raise DataError("None of these photos can be read.")
+    labels = torch.tensor([sample.label for sample in read])
+    return Answers(Predictions(torch.cat(rows), labels, tuple(sample.path for sample in read)), tuple(unreadable))

@@ -1,0 +1,76 @@
+"""What training makes small."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_TEMPERATURES = torch.logspace(-2, 2, 41, base=10)
+
+
+def balanced_weights(labels: Sequence[int], classes: int) -> Tensor:
+    """A weight for each class, float32 `[classes]`: n / (classes * count), as scikit-learn's "balanced".
+
+    A class without photos weighs nothing.
+    """
+    counts = torch.bincount(torch.tensor(labels), minlength=classes).float()
+    present = counts > 0
+    weights = torch.zeros(classes)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights
+
+
+class ClassificationLoss(nn.Module):
+    """Cross-entropy, by class weights (`[classes]` or None), with label smoothing (Szegedy et al. 2016)."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits `[n, classes]` and labels `[n]` to a scalar."""
+        return functional.cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.label_smoothing)
+
+
+class DistillationLoss(nn.Module):
+    """alpha * T^2 * KL(teacher || student), both at temperature T, + (1 - alpha) * `hard` (Hinton et al. 2015).
+
+    T^2 keeps the share of the soft part as it is when T changes: its gradients shrink with 1 / T^2.
+    """
+
+    def __init__(self, hard: nn.Module, temperature: float = 4.0, alpha: float = 0.7) -> None:
+        super().__init__()
+        self.hard, self.temperature, self.alpha = hard, temperature, alpha
+
+    def forward(self, logits: Tensor, labels: Tensor, teacher_logits: Tensor) -> Tensor:
+        """Logits of both `[n, classes]` and labels `[n]` to a scalar."""
+        student = functional.log_softmax(logits / self.temperature, dim=1)
+        teacher = functional.log_softmax(teacher_logits.detach() / self.temperature, dim=1)
+        divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        soft = divergence * self.temperature**2
+        hard: Tensor = self.hard(logits, labels)
+        return self.alpha * soft + (1 - self.alpha) * hard
+
+
+def calibrated_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> float:
+    """Cross-entropy of `logits` [n, classes] at the temperature that suits them best, by class weights `[classes]`.
+
+    A version is calibrated before it is served, so it is this, and not how sure of itself a network happens to be at
+    the moment, that tells a better network from a worse one.
+    """
+    softened = logits.detach().float().cpu() / _TEMPERATURES.view(-1, 1, 1)
+    losses = functional.cross_entropy(
+        softened.flatten(0, 1), labels.cpu().repeat(len(_TEMPERATURES)), weight=weight, reduction="none"
+    )
+    total = float(len(labels)) if weight is None else float(weight[labels.cpu()].sum())
+    return float(losses.view(len(_TEMPERATURES), -1).sum(1).min() / max(total, 1e-12))
+
+
+def annealed(temperature: float, progress: float) -> float:
+    """The temperature at `progress` (0 to 1) of the run: from `temperature` down to 1 on a cosine."""
+    return 1 + (temperature - 1) * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0))) / 2

@@ -1,0 +1,51 @@
+"""What a run of training leaves behind: the report is written from this, and from nothing else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from app.registry.manifest import Manifest
+from app.training.dataset import Dataset
+from app.training.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One pass over the training part. `stage` names what was trained ("head", "layer4", …)."""
+
+    stage: str
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """A mode's calibrated answers: `probabilities` [n, C], the true `labels` [n], and which pictures these were."""
+
+    probabilities: Tensor
+    labels: Tensor
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run. `test` is None where the data had no test part; `history` is empty where nothing was iterated."""
+
+    mode: str
+    version: str
+    folder: Path
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    history: tuple[EpochRecord, ...]
+    stopped_because: str
+    validation: Predictions
+    test: Predictions | None
+    seconds: float
+    peak_memory_mb: float
+    command: str
+    manifest: Manifest

@@ -1,0 +1,246 @@
+"""One run, from labelled photos to a version that the server picks up."""
+
+import resource
+import shlex
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.config import Settings
+from app.errors import DataError, ModelError
+from app.registry.catalog import BASE_MODE
+from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
+from app.registry.versions import active_version, write_version
+from app.training.base import Base, forward_of, load_base
+from app.training.dataset import Dataset, Sample, fingerprint, read_dataset, split
+from app.training.device import choose_device
+from app.training.evaluation import choose_threshold, evaluate, fit_temperature
+from app.training.examination import Examination, examine
+from app.training.features import FeatureReader
+from app.training.frozen import Frozen
+from app.training.options import TUNED, Options
+from app.training.outcome import Outcome, Predictions
+from app.training.progress import Progress, Silent
+from app.training.report import report_files
+from app.training.state import METRICS, Workspace
+from app.training.trained import Trained
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed."""
+
+    source: Path
+    mode: str
+    options: Options = DEFAULTS
+    title_en: str | None = None
+    title_zh: str | None = None
+    resume: bool = False
+
+
+def train(order: Order, settings: Settings, progress: Progress | None = None) -> Outcome:
+    """Examine the photos, train, judge, and write a version.
+
+    Raises:
+        DataError: the photos or the order cannot be used. WeightsError: the backbone's weights are not here.
+    """
+    if not is_key(order.mode) or order.mode == BASE_MODE:
+        raise DataError(
+            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}."
+        )
+    torch.set_num_threads(settings.torch_threads)
+    workspace = Workspace(settings.models_dir, order.mode)
+    finished = False
+    try:
+        outcome = _Run(order, settings, progress or Silent(), workspace).outcome()
+        finished = True
+    finally:
+        workspace.close(clear=finished)
+    return outcome
+
+
+@dataclass(slots=True)
+class _Run:
+    order: Order
+    settings: Settings
+    progress: Progress
+    workspace: Workspace
+
+    def outcome(self) -> Outcome:
+        """All of it, in order."""
+        began = time.perf_counter()
+        options = self.order.options
+        base = load_base(options.network, self.settings)
+        examination, given = self._examine()
+        dataset = examination.dataset
+        identity = {"options": options.model_dump(), "data": fingerprint(dataset), "backbone": base.fingerprint}
+        if self.workspace.begin(identity, resume=self.order.resume):
+            self.progress.say("Going on where the run was stopped.")
+        trained = self._train(base, dataset, held_back=not given)
+        if trained.history:
+            self.progress.say(f"Stopped: {trained.stopped_because}.")
+        self.workspace.log(trained.history, afresh=True)
+        return self._write(base, examination, trained, str(identity["data"]), began)
+
+    def _examine(self) -> tuple[Examination, bool]:
+        """The photos, looked over; and whether a validation part was given."""
+        order = self.order
+        options = order.options
+        dataset = read_dataset(order.source, validation_share=0, workspace=self.workspace.folder / "photos")
+        given = bool(dataset.validation)
+        if not given:
+            kept, taken = split(dataset.train, share=options.validation_share, seed=options.seed)
+            dataset = replace(dataset, train=tuple(kept), validation=tuple(taken))
+        self.progress.start("examining photos", sum(len(part) for part in dataset.parts().values()))
+        examination = examine(
+            dataset,
+            keep_leaks=order.options.keep_leaks,
+            max_pixels=self.settings.max_pixels,
+            progress=lambda done, total: self.progress.advance(),
+        )
+        self.progress.finish()
+        for finding in examination.findings:
+            self.progress.say(finding.sentence_en)
+        if not examination.dataset.validation:
+            raise DataError("There is no photo to validate on: give a val part, or more photos of each class.")
+        return examination, given
+
+    def _train(self, base: Base, dataset: Dataset, *, held_back: bool) -> Trained:
+        options = self.order.options
+        device = choose_device(options.device, options.precision)
+        reader = FeatureReader(
+            forward=forward_of(base.network, base.transform, device),
+            shortest_side=base.transform.resize,
+            max_pixels=self.settings.max_pixels,
+            seed=options.seed,
+            workspace=self.workspace,
+            progress=self.progress,
+        )
+        frozen = Frozen(dataset, held_back, base, reader, options)
+        if options.teacher:
+            from app.training.teacher import load_teacher
+
+            frozen = replace(frozen, teacher=load_teacher(frozen, self.settings, device))
+        if options.recipe not in TUNED:
+            return frozen.train()
+        from app.training.tuning import tune
+
+        return tune(frozen, device, self.workspace, self.progress)
+
+    def _write(
+        self, base: Base, examination: Examination, trained: Trained, data_fingerprint: str, began: float
+    ) -> Outcome:
+        """Calibrate, look at the test part once, and write the version with its report."""
+        dataset = examination.dataset
+        labels = _labels(dataset.validation)
+        temperature = fit_temperature(trained.validation, labels)
+        validation = _predictions(trained.validation, temperature, dataset.validation)
+        threshold, _ = choose_threshold(validation.probabilities, accepted=self.order.options.accepted)
+        test = None
+        if dataset.test:
+            test = _predictions(trained.logits("test", dataset.test), temperature, dataset.test)
+        mode_folder = self.settings.models_dir / self.order.mode
+        version = next_version(mode_folder)
+        manifest = Manifest(
+            mode=self.order.mode,
+            version=version,
+            created=datetime.now(UTC).replace(microsecond=0),
+            title=Title(en=self.order.title_en or self.order.mode, zh=self.order.title_zh or self.order.mode),
+            labels=[
+                ManifestLabel(label=label, label_zh=label_zh)
+                for label, label_zh in zip(dataset.classes, dataset.classes_zh or dataset.classes, strict=True)
+            ],
+            backbone=BackboneReference(name=base.network.name, fingerprint=base.fingerprint, tuned=trained.tuned),
+            transform=base.transform,
+            head=trained.kind,
+            neighbours=trained.neighbours,
+            temperature=temperature,
+            threshold=threshold,
+            metrics=_metrics(validation, test, dataset.classes),
+            options={**self.order.options.model_dump(), "chosen": dict(trained.chosen or {})},
+            data_fingerprint=data_fingerprint,
+            parent=_active(mode_folder),
+        )
+        outcome = Outcome(
+            mode=manifest.mode,
+            version=version,
+            folder=mode_folder / version,
+            dataset=dataset,
+            findings=examination.findings,
+            history=trained.history,
+            stopped_because=trained.stopped_because,
+            validation=validation,
+            test=test,
+            seconds=time.perf_counter() - began,
+            peak_memory_mb=peak_memory_mb(),
+            command=command_of(self.order),
+            manifest=manifest,
+        )
+        files = report_files(outcome, max_pixels=self.settings.max_pixels)
+        files[METRICS] = self.workspace.metrics()
+        write_version(self.settings.models_dir, manifest, trained.tensors, files)
+        return outcome
+
+
+def next_version(mode_folder: Path) -> str:
+    """ "v1", "v2", …: one more than the highest that is there, whole or not."""
+    numbers = [
+        int(path.name[1:]) for path in mode_folder.glob("v*") if path.name[1:].isascii() and path.name[1:].isdigit()
+    ]
+    return f"v{max(numbers, default=0) + 1}"
+
+
+def command_of(order: Order) -> str:
+    """The command that repeats the run: all that differs from the defaults, and the seed."""
+    words = ["python", "-m", "app", "train", str(order.source), "--mode", order.mode]
+    for name, title in (("--title-en", order.title_en), ("--title-zh", order.title_zh)):
+        words += [name, title] if title else []
+    for name, value in order.options.model_dump(exclude_defaults=True, exclude={"seed"}).items():
+        flag = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return shlex.join([*words, "--seed", str(order.options.seed)])
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process ever held, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # Linux counts in kilobytes
+
+
+def _active(mode_folder: Path) -> str | None:
+    try:
+        return active_version(mode_folder)
+    except ModelError:
+        return None
+
+
+def _labels(samples: tuple[Sample, ...]) -> Tensor:
+    return torch.tensor([sample.label for sample in samples])
+
+
+def _predictions(logits: Tensor, temperature: float, samples: tuple[Sample, ...]) -> Predictions:
+    probabilities = torch.softmax(logits / temperature, dim=1)
+    return Predictions(probabilities, _labels(samples), tuple(sample.path for sample in samples))
+
+
+def _metrics(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    metrics = {}
+    for name, part in (("validation", validation), ("test", test)):
+        if part is not None:
+            found = evaluate(part.probabilities, part.labels, classes)
+            metrics[name] = {
+                "accuracy": found.accuracy,
+                "accuracy_low": found.accuracy_low,
+                "accuracy_high": found.accuracy_high,
+                "macro_recall": found.macro_recall,
+                "n": found.n,
+            }
+    return metrics

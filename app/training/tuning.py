@@ -1,0 +1,184 @@
+"""The recipes `staged` and `full`: after the head, layers of the backbone learn too, each at its own rate.
+
+The head is fitted first, so that the first gradients do not spoil what the backbone knows (Kumar et al. 2022).
+BatchNorm stays as it is in evaluation: statistics of a few photos are worse than ImageNet's.
+"""
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from app.training.device import Device
+from app.training.features import FeatureReader
+from app.training.frozen import Frozen
+from app.training.layers import layers, set_trainable
+from app.training.loop import INTERRUPTED, Stage, Work
+from app.training.loss import balanced_weights, calibrated_loss
+from app.training.outcome import EpochRecord
+from app.training.progress import Progress, Silent
+from app.training.state import Workspace
+from app.training.steps import Photos, Steps
+from app.training.trained import Trained
+from app.vision.networks import SplitNetwork, join
+
+EPOCHS = {"staged": 10, "full": 30}
+PATIENCE = {"staged": 4, "full": 10}
+BATCH = 16
+RATE, SGD_RATE = 3e-4, 1e-2
+"""Of the head; a layer's is `layer_decay` times that of the layer above it."""
+WEIGHT_DECAY = 1e-4
+
+
+def tune(frozen: Frozen, device: Device, workspace: Workspace, progress: Progress) -> Trained:
+    """Fit the head, then the layers that the recipe names; the best network on the validation part is returned."""
+    head = frozen.fit_head()
+    tuning = _Tuning(frozen, device, workspace, progress, head.weight, head.bias, list(head.history))
+    workspace.log(head.history, afresh=True)
+    reason = head.stopped_because
+    for name, trained in stages(frozen.options.recipe, [name for name, _ in tuning.layers]):
+        reason = tuning.stage(name, trained)
+        if reason == INTERRUPTED:
+            break
+    network = tuning.split()
+    reader = tuning.reader()
+    return Trained(
+        tensors=join(network),
+        validation=reader.read("validation", frozen.dataset.validation, frozen.plain())[0],
+        logits=lambda name, samples: reader.read(name, samples, frozen.plain())[0],
+        history=tuple(tuning.history),
+        stopped_because=reason,
+        tuned=True,
+        chosen={"head": asdict(head.manner), "pictures_at_once": tuning.at_once},
+    )
+
+
+def stages(recipe: str, names: list[str]) -> list[tuple[str, list[str]]]:
+    """What is trained besides the head, in order: a name for each stage, and the layers that learn in it.
+
+    `staged` unfreezes from the top, and never the bottom layer; `full` trains all at once.
+    """
+    _, second, third, top = names
+    if recipe == "full":
+        return [("all", names)]
+    return [(top, [top]), (f"{second} to {top}", [second, third, top])]
+
+
+@dataclass(slots=True)
+class _Tuning:
+    """The network under training, and all that its stages share."""
+
+    frozen: Frozen
+    device: Device
+    workspace: Workspace
+    progress: Progress
+    weight: Tensor
+    bias: Tensor
+    history: list[EpochRecord]
+    at_once: int = BATCH
+    photos: Photos = field(init=False)
+    module: nn.Sequential = field(init=False)
+    head: nn.Linear = field(init=False)
+    layers: list[tuple[str, list[nn.Module]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.head = nn.Linear(self.weight.shape[1], len(self.bias))
+        self.head.load_state_dict({"weight": self.weight, "bias": self.bias})
+        backbone = self.frozen.base.network.backbone
+        self.layers = layers(backbone)
+        self.module = nn.Sequential(OrderedDict(backbone=backbone, head=self.head)).eval()
+        self.module.to(self.device.kind, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.at_once = self.frozen.options.batch_size or BATCH
+        reader = self.frozen.reader
+        self.photos = Photos(self.frozen.dataset.train, reader.max_pixels, reader.shortest_side)
+
+    def stage(self, name: str, trained: list[str]) -> str:
+        """Train the head and the layers named; why it stopped."""
+        options = self.frozen.options
+        for layer, modules in self.layers:
+            set_trainable(modules, layer in trained)
+        optimizer = self._optimizer(trained)
+        recipe = options.recipe
+        epochs = options.epochs or EPOCHS[recipe]
+        stage = Stage(name, self.module, optimizer, epochs, options.patience or PATIENCE[recipe], options)
+        before = list(self.history)
+        step = Steps(
+            self.frozen,
+            self.module,
+            self.device,
+            optimizer,
+            epochs,
+            self.photos,
+            self.class_weights(),
+            batch_size=options.batch_size or BATCH,
+            at_once=self.at_once,
+            say=self.progress.say,
+        )
+
+        def on_epoch(record: EpochRecord, state: dict[str, Any]) -> None:
+            self.workspace.save(f"{name}.stage", state)
+            self.workspace.log([record])
+            self.progress.advance(1, record)
+
+        state = self.workspace.load(f"{name}.stage")
+        self.progress.start(f"{name}: epochs", epochs)
+        if state is not None:
+            self.progress.advance(len(state["history"]))
+            self.workspace.log([*before, *(EpochRecord(**record) for record in state["history"])], afresh=True)
+        stage.run(Work(step.epoch, self.validate), on_epoch, state)
+        self.progress.finish()
+        self.history = before + stage.history
+        self.at_once = step.at_once
+        return stage.stopped_because
+
+    def validate(self) -> tuple[float, float]:
+        """Calibrated loss, by class weights, and accuracy."""
+        samples = self.frozen.dataset.validation
+        logits = self.reader().read("validation", samples, self.frozen.plain())[0]
+        labels = torch.tensor([sample.label for sample in samples])
+        accuracy = float((logits.argmax(1) == labels).float().mean())
+        return calibrated_loss(logits, labels, self.class_weights()), accuracy
+
+    def reader(self) -> FeatureReader:
+        """Reads photos to logits, through the network as it is now: nothing of it may be kept."""
+        reader = self.frozen.reader
+        return FeatureReader(self._forward, reader.shortest_side, reader.max_pixels, reader.seed, None, Silent())
+
+    def split(self) -> SplitNetwork:
+        """The network as it is now, on the CPU, for `networks.join`."""
+        self.module.cpu()
+        self.device = Device("cpu", torch.float32)
+        return SplitNetwork(
+            self.frozen.base.network.name,
+            self.frozen.base.network.backbone,
+            self.head.weight.detach().clone(),
+            self.head.bias.detach().clone(),
+        )
+
+    def class_weights(self) -> Tensor | None:
+        """For the loss, where the options ask for them."""
+        dataset = self.frozen.dataset
+        if self.frozen.options.balance != "weights":
+            return None
+        return balanced_weights([sample.label for sample in dataset.train], len(dataset.classes))
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        with torch.inference_mode(), self.device.mixed():
+            logits: Tensor = self.module(self.device.put(batch))
+            return logits.float().cpu()
+
+    def _optimizer(self, trained: list[str]) -> torch.optim.Optimizer:
+        """A rate for each layer: the head's, times `layer_decay` for each layer further down."""
+        options = self.frozen.options
+        rate = options.learning_rate or (RATE if options.optimizer == "adam" else SGD_RATE)
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": rate}]
+        for depth, (name, modules) in enumerate(reversed(self.layers), start=1):
+            parameters = [parameter for module in modules for parameter in module.parameters()]
+            if name in trained:
+                groups.append({"params": parameters, "lr": rate * options.layer_decay**depth})
+        decay = WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
+        if options.optimizer == "adam":
+            return torch.optim.AdamW(groups, weight_decay=decay)
+        return torch.optim.SGD(groups, momentum=options.momentum, weight_decay=decay)
