@@ -71,7 +71,7 @@ $(SERVE): requirements.txt | $(BIN)/python
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) $(TORCH_OPTIONS) -r requirements.txt
 	@touch $@
 
-$(TEST): requirements-test.txt $(SERVE)
+$(TEST): requirements-test.txt requirements-train.txt $(SERVE)
 	@echo "Installing what the tests need into $(VENV) (once) …"
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-test.txt
 	@touch $@

@@ -33,7 +33,7 @@ class Maker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("Makefile", "requirements.txt", "requirements-test.txt"):
+        for name in ("Makefile", "requirements.txt", "requirements-train.txt", "requirements-test.txt"):
             (folder / name).write_bytes((ROOT / name).read_bytes())
         self.stub = folder / "stub"
         self.stub.write_text(STUB.replace("REAL_ONE", sys.executable))

@@ -98,7 +98,6 @@ class Workbench:
         return result
 
     def _base(self, source: Path, seed: int) -> Run:
-        torch.set_num_threads(self.settings.torch_threads)
         return base_guess(served_mode(BASE_MODE, self.settings), source, seed, max_pixels=self.settings.max_pixels)
 
     def _train(self, row: str, source: Path, seed: int) -> Run:
