@@ -10,6 +10,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE := $(VENV)/serve.stamp
+TRAIN := $(VENV)/train.stamp
 TEST := $(VENV)/test.stamp
 
 # In an offline bundle the wheels lie beside this file, and no index is asked.
@@ -26,12 +27,15 @@ TORCH_OPTIONS = $$(test -z '$(TORCH_INDEX)' || { $(INDEX_ANSWERS) && echo --extr
 
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: run test lint bench bundle browser clean help
+.PHONY: run teach test lint bench bundle browser clean help
 .DEFAULT_GOAL := help
 
 run: $(SERVE) ## serve on HOST:PORT (127.0.0.1:8000)
 	@$(BIN)/python -m app fetch-weights
 	@exec $(BIN)/python -m app serve
+
+teach: $(TRAIN) ## install what `python -m app train` needs
+	@echo "Ready: $(BIN)/python -m app train DATA --mode KEY"
 
 test: $(TEST) browser ## run the whole test suite; ARGS="-k name" chooses
 	@$(BIN)/python -m pytest $(ARGS)
@@ -71,7 +75,12 @@ $(SERVE): requirements.txt | $(BIN)/python
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) $(TORCH_OPTIONS) -r requirements.txt
 	@touch $@
 
-$(TEST): requirements-test.txt requirements-train.txt $(SERVE)
+$(TRAIN): requirements-train.txt $(SERVE)
+	@echo "Installing what teaching needs into $(VENV) (once) …"
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-train.txt
+	@touch $@
+
+$(TEST): requirements-test.txt $(TRAIN)
 	@echo "Installing what the tests need into $(VENV) (once) …"
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-test.txt
 	@touch $@

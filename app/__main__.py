@@ -58,9 +58,10 @@ def main() -> None:
 def serve() -> None:
     """Serve the page and the API with gunicorn on HOST:PORT."""
     settings = read_settings()
-    from app.vision.weights import find_weights
+    if settings.resnet18_weights:
+        from app.vision.weights import find_weights
 
-    find_weights(settings)  # a wrong RESNET18_WEIGHTS stops here, with its sentence, before any worker starts
+        find_weights(settings)  # a wrong file stops here, with its sentence, before any worker starts
     click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     os.chdir(ROOT)

@@ -138,3 +138,8 @@ def write_head(
     )
     weight = torch.randn(len(labels), base.backbone.width, generator=generator)
     return write_version(models, manifest, {"weight": weight, "bias": torch.zeros(len(labels))})
+
+
+@pytest.fixture(scope="session")
+def cat_jpeg(cat: Image.Image, encode: Callable[..., bytes]) -> bytes:
+    return encode(cat)

@@ -15,12 +15,12 @@ ALLOWED = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"}
 MEGABYTE = 2**20
 
 DECODE_ALL = """
-import json, pathlib, resource, sys, time
+import json, pathlib, sys, time
 from app.errors import PublicError
 from app.vision.picture import decode
+from tests.drawn import peak_mb
 
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-before, answers = peak(), {}
+before, answers = peak_mb(), {}
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     data, start = path.read_bytes(), time.thread_time()
     try:
@@ -29,7 +29,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     except PublicError as error:
         answer = {"error": error.code}
     answers[path.name] = answer | {"seconds": time.thread_time() - start}
-print(json.dumps({"answers": answers, "growth_mb": peak() - before}))
+print(json.dumps({"answers": answers, "growth_mb": peak_mb() - before}))
 """
 
 

@@ -48,6 +48,7 @@ def test_a_png_of_endless_chunks_is_given_up(monkeypatch):
 
 def test_a_bmp_of_endless_short_runs_is_given_up(monkeypatch):
     monkeypatch.setattr(picture, "_LOAD_CPU_S", 0.05)
+    monkeypatch.setattr(picture, "_LOAD_CPU_S_PER_PIXEL", 1)
     with pytest.raises(UnreadableImage):
         look(bmp_header(5_000, 5_000, compression=1) + b"\x01\x05\x00\x00" * 5_000)
     assert look(bmp_header(4, 1, compression=1) + b"\x04\x07\x00\x01").image.getpixel((0, 0)) == (7, 0, 7)

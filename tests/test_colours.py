@@ -214,8 +214,7 @@ def test_modes_that_no_file_on_the_list_has_are_understood_too(mode):
 def test_a_large_picture_needs_no_full_size_copy_on_its_way_to_rgb(encode):
     data = encode(Image.new("P", (4000, 3000)), "PNG", transparency=bytes([9, 99]), compress_level=1)
     program = (
-        "import resource, sys; from app.vision.picture import decode\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "import sys; from app.vision.picture import decode; from tests.drawn import peak_mb as peak\n"
         "data = sys.stdin.buffer.read(); before = peak()\n"
         "decode(data, max_pixels=50_000_000, shortest_side=256); print(peak() - before)\n"
     )

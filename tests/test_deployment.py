@@ -78,6 +78,15 @@ def test_a_second_run_installs_nothing(maker: Maker) -> None:
     assert second.stdout == ""
 
 
+def test_serving_installs_nothing_for_teaching_and_teaching_nothing_twice(maker: Maker) -> None:
+    maker("run")
+    assert "requirements-train.txt" not in maker.installs()[0]
+    assert maker("teach").returncode == 0
+    assert [line.rpartition(" ")[2] for line in maker.installs()] == ["requirements.txt", "requirements-train.txt"]
+    maker("teach")
+    assert len(maker.installs()) == 2
+
+
 def test_changed_requirements_are_installed(maker: Maker) -> None:
     maker("run")
     later = (maker.folder / ".venv" / "serve.stamp").stat().st_mtime + 5
@@ -131,7 +140,7 @@ def test_a_bundle_asks_no_index(maker: Maker) -> None:
 
 def test_make_help_names_every_target(maker: Maker) -> None:
     listed = re.findall(r"^make (\w+)", maker("help").stdout, re.MULTILINE)
-    assert listed == ["run", "test", "lint", "bench", "bundle", "clean"]
+    assert listed == ["run", "teach", "test", "lint", "bench", "bundle", "clean"]
 
 
 def gunicorn_facts(**variables: str) -> dict[str, Any]:

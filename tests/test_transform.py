@@ -13,17 +13,8 @@ from app.vision.picture import decode
 from app.vision.transform import EFFICIENTNET_LITE0, IMAGENET, Transform
 
 SHAPES = [(1, 1), (2, 3), (5, 900), (900, 5), (7, 1), (224, 224), (255, 255), (256, 256), (257, 256), (256, 300)]
-SHAPES += [
-    (451, 300),
-    (300, 451),
-    (512, 512),
-    (480, 640),
-    (641, 480),
-    (333, 777),
-    (1000, 333),
-    (1080, 1921),
-    (396, 341),
-]
+SHAPES += [(451, 300), (300, 451), (512, 512), (480, 640), (641, 480), (333, 777), (1000, 333), (810, 1441)]
+SHAPES += [(396, 341), (400, 342)]  # to 4/3 of the size exactly, and to 299 columns of which 37.5 fall on either side
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from torch import Tensor
 from app.errors import DeadlineExceeded
 from app.serving.backbone import Backbone
 
-MAX_BATCH = 16
+MAX_BATCH = 8
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 LOG = logging.getLogger(__name__)
-WARM_BATCHES = (1, 1, 16)
+WARM_BATCHES = (1, 1, 8)
 """TorchScript profiles its first run and optimises on the second; the third is as large as serving's largest."""
 _AGREEMENT = 0.99
 """The least cosine similarity between a lower precision's features and float32's, for the lower one to be used."""

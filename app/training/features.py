@@ -96,7 +96,8 @@ class FeatureReader:
 
     def _known(self, name: str, start: int) -> Tensor | None:
         state = self.workspace.load(f"{self.tag}{name}-{start}.features") if self.workspace else None
-        return None if state is None else state["features"]
+        known: Tensor | None = None if state is None else state["features"]
+        return known
 
 
 def decoded(

@@ -93,7 +93,7 @@ def class_means(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor,
 
 def fit_best(train: Examples, validation: Examples, classes: int, options: Options) -> Fitted:
     """A head in the manner that does best on the validation part."""
-    manners = MANNERS
+    manners: tuple[Manner, ...] = MANNERS
     if options.weight_decay is not None:
         manners = tuple(Manner(shrinkage, options.weight_decay) for shrinkage in {one.shrinkage: 0 for one in MANNERS})
     problem = _Problem(train, classes, options)
@@ -151,7 +151,7 @@ class _Problem:
         """The matrix `[D, D]` that makes the shrunk covariance a ball, and leaves rows as long as they are."""
         values, vectors = self.covariance
         shrunk = (1 - shrinkage) * values + shrinkage * values.mean()
-        matrix = vectors * shrunk.clamp(min=1e-12).rsqrt() @ vectors.T
+        matrix: Tensor = vectors * shrunk.clamp(min=1e-12).rsqrt() @ vectors.T
         return matrix / (self.rows @ matrix).norm(dim=1).mean()
 
     def _epoch(

@@ -1,7 +1,7 @@
 """What is seen while it runs."""
 
 import sys
-from typing import IO, Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import click
 
@@ -43,7 +43,7 @@ class Silent:
 class Terminal:
     """A bar with the time left and what the last epoch brought; sentences on lines of their own. To standard error."""
 
-    def __init__(self, file: IO[str] | None = None) -> None:
+    def __init__(self, file: TextIO | None = None) -> None:
         self._file = file or sys.stderr
         self._bar: Any = None
 

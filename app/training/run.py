@@ -31,7 +31,6 @@ from app.training.report import report_files
 from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
 
-
 DEFAULTS = Options()
 
 

@@ -44,7 +44,8 @@ def load_teacher(frozen: Frozen, settings: Settings, device: Device) -> FeatureR
     name = frozen.options.teacher or ""
     if (settings.models_dir / name.partition("@")[0]).is_dir():
         mode = served_mode(name, settings)
-        features, transform = mode.backbone.features, mode.backbone.transform
+        transform = mode.backbone.transform
+        features: Forward = mode.backbone.features
         if tuple(label.label for label in mode.labels) == frozen.dataset.classes:
             answers = Seen(lambda batch: mode.head.logits(features(batch)), frozen.base.transform, transform)
             return replace(frozen.reader, forward=answers, tag=f"{name}-")

@@ -80,14 +80,15 @@ class _Tuning:
     at_once: int = BATCH
     photos: Photos = field(init=False)
     module: nn.Sequential = field(init=False)
+    head: nn.Linear = field(init=False)
     layers: list[tuple[str, list[nn.Module]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        linear = nn.Linear(self.weight.shape[1], len(self.bias))
-        linear.load_state_dict({"weight": self.weight, "bias": self.bias})
+        self.head = nn.Linear(self.weight.shape[1], len(self.bias))
+        self.head.load_state_dict({"weight": self.weight, "bias": self.bias})
         backbone = self.frozen.base.network.backbone
         self.layers = layers(backbone)
-        self.module = nn.Sequential(OrderedDict(backbone=backbone, head=linear)).eval()
+        self.module = nn.Sequential(OrderedDict(backbone=backbone, head=self.head)).eval()
         self.module.to(self.device.kind, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.at_once = self.frozen.options.batch_size or BATCH
         reader = self.frozen.reader
@@ -149,12 +150,11 @@ class _Tuning:
         """The network as it is now, on the CPU, for `networks.join`."""
         self.module.cpu()
         self.device = Device("cpu", torch.float32)
-        head = self.module.head
         return SplitNetwork(
             self.frozen.base.network.name,
             self.frozen.base.network.backbone,
-            head.weight.detach().clone(),
-            head.bias.detach().clone(),
+            self.head.weight.detach().clone(),
+            self.head.bias.detach().clone(),
         )
 
     def class_weights(self) -> Tensor | None:
@@ -173,7 +173,7 @@ class _Tuning:
         """A rate for each layer: the head's, times `layer_decay` for each layer further down."""
         options = self.frozen.options
         rate = options.learning_rate or (RATE if options.optimizer == "adam" else SGD_RATE)
-        groups: list[dict[str, Any]] = [{"params": list(self.module.head.parameters()), "lr": rate}]
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": rate}]
         for depth, (name, modules) in enumerate(reversed(self.layers), start=1):
             parameters = [parameter for module in modules for parameter in module.parameters()]
             if name in trained:

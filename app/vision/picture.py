@@ -12,7 +12,16 @@ import warnings
 from dataclasses import dataclass
 
 import pillow_heif
-from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,
+    ExifTags,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
 
 from app.errors import PublicError, TooManyPixels, UnreadableImage, UnsupportedFormat
 from app.vision.colours import levels, to_rgb
@@ -156,7 +165,7 @@ class _Stream(io.BytesIO):
 
 def _open(stream: _Stream, data: bytes) -> ImageFile.ImageFile:
     """Read the header only."""
-    if data[:2] in (b"II", b"MM") and _count_strips(data) > _MAX_TIFF_STRIPS:
+    if data[:4] in TiffImagePlugin.PREFIXES and _count_strips(data) > _MAX_TIFF_STRIPS:
         raise UnreadableImage
     try:
         return Image.open(stream, formats=_OPENERS)
@@ -166,6 +175,11 @@ def _open(stream: _Stream, data: bytes) -> ImageFile.ImageFile:
         if any(accept(data[:16]) for accept in accepts if accept):
             raise UnreadableImage from error
         raise UnsupportedFormat from error
+    except ValueError as error:
+        if "Exif" not in str(error):
+            raise
+        # libavif refuses a picture for its EXIF alone, which nobody needs; under another name it passes over it.
+        return Image.open(_Stream(data.replace(b"Exif", b"none", 1)), formats=_OPENERS)
 
 
 def _count_strips(data: bytes) -> int:

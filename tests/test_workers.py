@@ -1,0 +1,94 @@
+"""Several real gunicorn workers: each follows `models/` by itself, and they add up their metrics."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.running import ROOT, clean_environment, free_port, post, wait_until_ready
+
+pytestmark = pytest.mark.slow
+WORKERS = 2
+LITE0_FEATURES = 1280
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def port(models: Path) -> Iterator[int]:
+    chosen = free_port()
+    environment = clean_environment() | {
+        "PORT": str(chosen), "MODELS_DIR": str(models), "WEB_CONCURRENCY": str(WORKERS), "TORCH_HOME": str(models),
+    }  # fmt: skip
+    log = models.parent / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    try:
+        wait_until_ready(process, chosen, log)
+        until(lambda: log.read_text().count("imagenet is served by") == WORKERS)
+        yield chosen
+    finally:
+        process.terminate()
+        assert process.wait(40) == 0
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+        content: bytes = answer.read()
+        return content.decode()
+
+
+def everywhere(port: int, holds: Callable[[dict[str, dict[str, object]]], bool]) -> bool:
+    """Whether 40 new connections, eight at a time, all see modes of which `holds` is true."""
+    with ThreadPoolExecutor(8) as callers:
+        bodies = callers.map(lambda _: json.loads(get(port, "/modes")), range(40))
+    return all(holds({mode["key"]: mode for mode in body["modes"]}) for body in bodies)
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.2)
+
+
+def test_a_mode_dropped_in_changed_broken_and_removed_is_followed_by_every_worker(port: int, models: Path) -> None:
+    def write(classes: int) -> None:
+        (models / "sports.txt").write_text("".join(f"class {number}\n" for number in range(classes)))
+        torch.save(nn.Linear(LITE0_FEATURES, classes).state_dict(), models / "aside")
+        (models / "aside").rename(models / "sports.pth")
+
+    def has(classes: int) -> Callable[[dict[str, dict[str, object]]], bool]:
+        return lambda modes: "sports" in modes and len(modes["sports"].get("labels", [])) == classes
+
+    write(3)
+    until(lambda: everywhere(port, has(3)))
+    write(4)
+    until(lambda: everywhere(port, has(4)))
+    (models / "sports.pth").write_bytes(b"broken")
+    time.sleep(3)
+    assert everywhere(port, has(4)), "the one before goes on"
+    (models / "sports.pth").unlink()
+    until(lambda: everywhere(port, lambda modes: "sports" not in modes))
+
+
+def test_metrics_are_those_of_all_workers_together(port: int, cat: Image.Image, encode: Callable[..., bytes]) -> None:
+    picture = encode(cat)
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(lambda _: post(port, picture), range(12)))
+    lines = [line for line in get(port, "/metrics").splitlines() if line.startswith("wanwu_pictures_total{")]
+    assert sum(float(line.split()[-1]) for line in lines) == 12
