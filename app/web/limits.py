@@ -1,5 +1,8 @@
 """How often one client may ask: `RATE_LIMIT`, kept in this process's memory."""
 
+import math
+import time
+
 from flask import Flask, current_app, request
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
@@ -29,4 +32,5 @@ def check_rate() -> None:
     client = request.remote_addr or "unknown"
     for rate in rates:
         if not limiter.hit(rate, client):
-            raise RateLimited(retry_after_s=rate.get_expiry())
+            seconds = limiter.get_window_stats(rate, client).reset_time - time.time()
+            raise RateLimited(retry_after_s=max(1, math.ceil(seconds)))

@@ -25,7 +25,7 @@ MAX_UPLOAD_MB = 1
 BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with the packaged network and a small custom mode, `fruit`."""
     models_dir = tmp_path_factory.mktemp("models")
@@ -62,7 +62,7 @@ def write_fruit(manager: ModelManager, models_dir: Path) -> None:
     manager.refresh()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, or the one that playwright installed."""
     system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -105,7 +105,7 @@ def open_page(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
     assert failures == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Real photographs from scikit-image, and what is none."""
     from skimage import data
