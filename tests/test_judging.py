@@ -204,7 +204,7 @@ def test_a_row_shows_medians_and_the_interval_of_one_split() -> None:
     cells = Row("head", runs).cells()
     assert (cells["accuracy"], cells["seconds"], cells["epochs"]) == (0.9, 2.0, 90)
     assert (cells["accuracy_low"], cells["accuracy_high"]) == pytest.approx((0.8256, 0.9448), abs=1e-3)
-    assert "| head | 90.0% | 82.6% to 94.5% | 90.0% | 90 | 2.0 | 0.10 |" in table([Row("head", runs)])
+    assert "| head | 90.0% | 82.6% to 94.5% | 90.0% | 90 | 2.0 | 100 kB |" in table([Row("head", runs)])
 
 
 def test_compare_gives_every_row_the_same_split_and_leaves_no_mode_behind(
