@@ -57,7 +57,7 @@ class Row:
     name: str
     runs: tuple[Run, ...]
 
-    def cells(self) -> dict[str, float | str | int]:
+    def cells(self) -> dict[str, Any]:
         """The figures by the column's name."""
         n = self.runs[0].n
         share = wilson(round(median(run.right for run in self.runs)), n)
@@ -98,7 +98,6 @@ class Workbench:
         return result
 
     def _base(self, source: Path, seed: int) -> Run:
-        torch.set_num_threads(self.settings.torch_threads)
         return base_guess(served_mode(BASE_MODE, self.settings), source, seed, max_pixels=self.settings.max_pixels)
 
     def _train(self, row: str, source: Path, seed: int) -> Run:
@@ -187,16 +186,21 @@ def held_back(source: Path, folder: Path, *, share: float, seed: int) -> Path:
 def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
     lines = [
-        "| | right | 95 % interval | mean recall | epochs | seconds | MB |",
+        "| | right | 95 % interval | mean recall | epochs | seconds | size |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
         cell = row.cells()
         lines.append(
             f"| {cell['row']} | {cell['accuracy']:.1%} | {cell['accuracy_low']:.1%} to {cell['accuracy_high']:.1%} "
-            f"| {cell['macro_recall']:.1%} | {cell['epochs']} | {cell['seconds']:.1f} | {cell['size_mb']:.2f} |"
+            f"| {cell['macro_recall']:.1%} | {cell['epochs']} | {cell['seconds']:.1f} | {_size(cell['size_mb'])} |"
         )
     return "\n".join(lines)
+
+
+def _size(megabytes: float) -> str:
+    """ "4 kB", "45 MB": what a version adds to the disk."""
+    return f"{megabytes * 1000:.0f} kB" if megabytes < 1 else f"{megabytes:.0f} MB"
 
 
 def _dictionary(known: Predictions, names: int, classes: int) -> Tensor:

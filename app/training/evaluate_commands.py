@@ -23,10 +23,11 @@ _PARTS = {"train": "train", "val": "validation", "test": "test", "all": "all"}
 def evaluate_command(mode: str, data: Path, part: str | None, as_json: bool) -> None:
     """Judge MODE (or MODE@VERSION) on the labelled photos of DATA: folders, lists or a zip, as for train."""
     settings = read_settings()
-    from app.training.judging import judge
+    from app.training.judging import judge, served_mode
     from app.training.terminal import judgement_text
 
-    facts = judge(mode, data, settings, part=_PARTS[part] if part else None)
+    loaded = served_mode(mode, settings)
+    facts = judge(loaded, data, max_pixels=settings.max_pixels, part=_PARTS[part] if part else None)
     click.echo(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else judgement_text(facts))
 
 

@@ -34,23 +34,20 @@ class Answers:
     unreadable: tuple[Path, ...]
 
 
-def judge(name: str, data: Path, settings: Settings, *, part: str | None = None) -> Facts:
-    """What `evaluate --json` prints: the mode `name` on the labelled photos of `data`.
+def judge(mode: Mode, data: Path, *, max_pixels: int, part: str | None = None) -> Facts:
+    """What `evaluate --json` prints: `mode` on the labelled photos of `data`.
 
     `part`: train, validation, test or all; None takes test where there is one, else validation, else all.
 
     Raises:
-        DataError: there are no such photos, or the mode does not know their classes. ModelError: no such mode.
+        DataError: there are no such photos, or the mode does not know their classes.
     """
-    torch.set_num_threads(settings.torch_threads)
     dataset = read_dataset(data, validation_share=0)
-    mode = served_mode(name, settings)
     chosen = part or judged_part(dataset)
-    samples = [one for part_, photos in dataset.parts().items() if chosen in (part_, "all") for one in photos]
+    samples = [one for name, photos in dataset.parts().items() if chosen in (name, "all") for one in photos]
     if part is None and chosen == "train":
         chosen = "all"  # photos without parts
-    given = answers(mode, translated(samples, dataset, mode), max_pixels=settings.max_pixels)
-    return judgement(mode, given, chosen)
+    return judgement(mode, answers(mode, translated(samples, dataset, mode), max_pixels=max_pixels), chosen)
 
 
 def judgement(mode: Mode, given: Answers, part: str) -> Facts:
@@ -74,30 +71,33 @@ def judgement(mode: Mode, given: Answers, part: str) -> Facts:
 
 
 def served_mode(name: str, settings: Settings) -> Mode:
-    """The mode `MODE` (its active version) or `MODE@VERSION`, loaded as the server would.
+    """The mode `MODE` (its active version) or `MODE@VERSION`, loaded as the server would, on as many threads.
 
     Raises:
         ModelError: there is none of that name, or it cannot be served.
     """
-    key, _, version = name.partition("@")
+    torch.set_num_threads(settings.torch_threads)
+    entry = None if name == BASE_MODE else _entry(name, settings.models_dir)
     loader = Loader(settings)
     base = loader.base()
-    if key == BASE_MODE:
-        if version not in ("", base.model.version):
-            raise ModelError(f"The mode {key} has the version {base.model.version} only.")
-        return base
-    if not version:
-        entry = scan(settings.models_dir).get(key)
-    else:
-        folder = settings.models_dir / key / version
-        known = is_key(key) and is_key(version) and (folder / MANIFEST).is_file()
-        entry = Entry(key, folder) if known else None
     if entry is None:
-        raise ModelError(f"There is no trained mode or version called {name}.")
+        return base
     try:
         return loader.custom(entry, base)
     except ModelError as error:
         raise ModelError(f"The mode {name} cannot be used: {error}.") from error
+
+
+def _entry(name: str, models_dir: Path) -> Entry:
+    key, _, version = name.partition("@")
+    if not version:
+        entry = scan(models_dir).get(key)
+    else:
+        known = is_key(key) and is_key(version) and (models_dir / key / version / MANIFEST).is_file()
+        entry = Entry(key, models_dir / key / version) if known else None
+    if entry is None:
+        raise ModelError(f"There is no trained mode or version called {name!r}.")
+    return entry
 
 
 def judged_part(dataset: Dataset) -> Part:
