@@ -123,7 +123,9 @@ def test_weights_help_the_rare_class() -> None:
 
 def test_a_student_takes_after_its_teacher(train: Examples) -> None:
     swapped = torch.nn.functional.one_hot(2 - train.labels, 3).float()[None] * 10
-    student = fit_with(Examples(train.features, train.labels, swapped), None, 3, Options(alpha=1.0, epochs=600), Manner(1.0, 1e-5))
+    student = fit_with(
+        Examples(train.features, train.labels, swapped), None, 3, Options(alpha=1.0, epochs=600), Manner(1.0, 1e-5)
+    )
     agrees = (train.features[0] @ student.weight.T + student.bias).argmax(1) == 2 - train.labels
     assert agrees.float().mean() > 0.9
 

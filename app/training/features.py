@@ -89,7 +89,7 @@ class FeatureReader:
         seeds = (seed_of(self.seed, name, start + index) for index in range(len(images)))
         pictures = torch.cat([views.of(image, seed) for image, seed in zip(images, seeds, strict=True)])
         features = torch.cat([self.forward(batch) for batch in pictures.split(BATCH)]).cpu()
-        chunk = features.unflatten(0, (len(images), -1)).transpose(0, 1).contiguous()
+        chunk: Tensor = features.unflatten(0, (len(images), -1)).transpose(0, 1).contiguous()
         if self.workspace:
             self.workspace.save(f"{self.tag}{name}-{start}.features", {"features": chunk})
         return chunk

@@ -166,7 +166,8 @@ class _Problem:
         values, vectors = self.covariance
         shrunk = (1 - shrinkage) * values + shrinkage * values.mean()
         matrix: Tensor = vectors * shrunk.clamp(min=1e-12).rsqrt() @ vectors.T
-        return matrix / ((self.rows - self.centre) @ matrix).norm(dim=1).mean()
+        whitened: Tensor = matrix / ((self.rows - self.centre) @ matrix).norm(dim=1).mean()
+        return whitened
 
     def _epoch(
         self, head: nn.Linear, rows: Tensor, epoch: int, schedule: Schedule, optimizer: torch.optim.Optimizer
