@@ -57,6 +57,7 @@ def test_json_lines_go_to_standard_output_and_the_answers_are_those_of_the_servi
     assert rows[0]["mode"] == "imagenet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
 def test_a_run_that_was_killed_resumes_without_a_double_or_a_gap(
     run: Callable[..., Result], album: Path, tmp_path: Path, name: str

@@ -75,6 +75,7 @@ def test_the_start_from_whitened_class_means_is_linear_discriminant_analysis(tra
     assert answers(seen, unshrunk.weight, unshrunk.bias) == plain.predict(seen.numpy()).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_converged_head_is_scikit_learn_s_logistic_regression(train: Examples, optimizer: str) -> None:
     options = Options(optimizer=optimizer, balance="none", epochs=1500, batch_size=60, warmup=0)
@@ -121,6 +122,7 @@ def test_weights_help_the_rare_class() -> None:
     assert recall["oversample"] > recall["none"] + 0.1
 
 
+@pytest.mark.slow
 def test_a_student_takes_after_its_teacher(train: Examples) -> None:
     swapped = torch.nn.functional.one_hot(2 - train.labels, 3).float()[None] * 10
     student = fit_with(

@@ -22,6 +22,8 @@ from app.config import Settings
 
 Photo = tuple[Path, int]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photos(shared: Path) -> list[Photo]:
