@@ -16,7 +16,8 @@ from app.errors import ModelError
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.serving.head import NeighbourHead, head_of
 from app.training.classic import fit_classic
-from app.training.head import Examples, Manner, class_means, fit_best, fit_with, refit
+from app.training.head import MANNERS, Examples, Manner, class_means, fit_best, fit_with, refit
+from app.training.loss import balanced_weights, calibrated_loss
 from app.training.options import Options
 
 
@@ -199,3 +200,14 @@ def test_what_a_version_brings_along_is_written_with_it(tmp_path: Path) -> None:
     tensors = {"weight": torch.eye(2), "bias": torch.zeros(2)}
     folder = write_version(tmp_path, manifest("linear"), tensors, {"report.json": b"{}"})
     assert (folder / "report.json").read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_what_was_validated_is_the_very_head_that_is_handed_out(
+    train: Examples, validation: Examples, manner: Manner
+) -> None:
+    twice = Examples(validation.features.repeat(2, 1, 1) * torch.tensor([1.0, 1.1]).view(2, 1, 1), validation.labels)
+    head = fit_with(train, twice, 3, Options(), manner)
+    logits = head.logits(twice.features.flatten(0, 1))
+    expected = calibrated_loss(logits, twice.labels.repeat(2), balanced_weights(train.labels.tolist(), 3))
+    assert head.figure == pytest.approx(expected, rel=1e-3)

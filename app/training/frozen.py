@@ -74,7 +74,7 @@ class Frozen:
             logits=self._answers(head),
             history=first.history,
             stopped_because=first.stopped_because,
-            chosen={**asdict(first.manner), "views": len(train.features), "epochs_kept": first.best_epoch},
+            chosen={**asdict(first.manner), "views": len(train.features), "best_epoch": first.best_epoch},
         )
 
     def _classic(self, train: Examples, validation: Examples, everything: Examples | None) -> Trained:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from app.training.loop import Stage, Work
 from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, calibrated_loss
@@ -13,8 +15,11 @@ from app.training.options import Options
 from app.training.outcome import EpochRecord
 from app.training.schedule import Schedule
 
-EPOCHS, BATCH, PATIENCE = 60, 256, 15
+EPOCHS, BATCH, PATIENCE = 60, 128, 15
 RATE, SGD_RATE = 0.05, 1.0
+AVERAGE = 0.98
+"""Of each step's weights this much is what they were before (Polyak and Juditsky 1992): a head of so few photos jumps
+about from step to step, and the one that happened to please the validation part would be luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +35,9 @@ class Manner:
     weight_decay: float
 
 
-MANNERS = (
-    Manner(1.0, 1e-4),
-    Manner(1.0, 1e-5),
-    Manner(0.6, 3e-4),
-    Manner(0.6, 1e-4),
-    Manner(0.3, 3e-4),
-    Manner(0.3, 1e-4),
-)
-"""What is tried on the validation part: the first suit few photos of few classes, the last many classes."""
-_START_SCALES = (1.0, 3.0, 10.0, 30.0)
+MANNERS = (Manner(1.0, 1e-4), Manner(0.8, 2e-4))
+"""What is tried on the validation part: the first suits few classes, the second many."""
+_START_SCALES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +67,7 @@ class Fitted:
     stopped_because: str
     manner: Manner
     best_epoch: int
-    """How many epochs led to this head."""
+    """The epoch that did best on the validation part."""
     figure: float
     """The monitored figure at its best; smaller is better."""
 
@@ -92,7 +90,7 @@ def class_means(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor,
 
 
 def fit_best(train: Examples, validation: Examples, classes: int, options: Options) -> Fitted:
-    """A head in the manner that does best on the validation part."""
+    """A head in the manner that does best on the validation part, over all the views that there are of it."""
     manners: tuple[Manner, ...] = MANNERS
     if options.weight_decay is not None:
         manners = tuple(Manner(shrinkage, options.weight_decay) for shrinkage in {one.shrinkage: 0 for one in MANNERS})
@@ -101,21 +99,18 @@ def fit_best(train: Examples, validation: Examples, classes: int, options: Optio
 
 
 def refit(everything: Examples, chosen: Fitted, classes: int, options: Options) -> Fitted:
-    """The head `chosen`, once more, from the training and the held-back part together: as long, in the same manner."""
-    again = fit_with(everything, None, classes, options, chosen.manner, stop_after=max(chosen.best_epoch, 1))
+    """The head `chosen`, once more in the same manner, from the training and the held-back part together.
+
+    It takes the whole schedule: the decay alone already holds this convex problem back, while the epoch at which so few
+    photos gained no more is mostly luck.
+    """
+    again = fit_with(everything, None, classes, options, chosen.manner)
     return replace(again, history=chosen.history, stopped_because=chosen.stopped_because)
 
 
-def fit_with(
-    train: Examples,
-    validation: Examples | None,
-    classes: int,
-    options: Options,
-    manner: Manner,
-    stop_after: int | None = None,
-) -> Fitted:
-    """One head: until it gains no more on `validation`, or for `stop_after` epochs of the whole schedule."""
-    return _Problem(train, classes, options).fit(manner, validation, stop_after)
+def fit_with(train: Examples, validation: Examples | None, classes: int, options: Options, manner: Manner) -> Fitted:
+    """One head: until it gains no more on `validation`, or without that for the whole schedule."""
+    return _Problem(train, classes, options).fit(manner, validation)
 
 
 class _Problem:
@@ -135,31 +130,47 @@ class _Problem:
         self.distillation = DistillationLoss(self.loss, options.temperature, options.alpha)
         self.covariance = _covariance_within(self.rows, self.labels, classes)
 
-    def fit(self, manner: Manner, validation: Examples | None, stop_after: int | None = None) -> Fitted:
-        """One head: until it gains no more on `validation`, or for `stop_after` epochs of the whole schedule."""
+    def fit(self, manner: Manner, validation: Examples | None) -> Fitted:
+        """One head: until it gains no more on `validation`, or without that for the whole schedule."""
         options = self.options
         to_white = self._whitening(manner.shrinkage)
         rows = (self.rows - self.centre) @ to_white
-        prior = None if options.balance != "none" else self.labels.bincount(minlength=self.classes) / len(self.labels)
-        head = _start(rows, self.labels, self.classes, prior)
-        epochs = options.epochs or EPOCHS
+        head = self._start(rows, manner.weight_decay)
+        averaged = AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
+        averaged.update_parameters(head)
         optimizer = _optimizer(head, options, manner.weight_decay)
-        stage = Stage("head", head, optimizer, epochs, options.patience or PATIENCE, options, stop_after)
+        optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(head))
+        stage = Stage("head", averaged, optimizer, options.epochs or EPOCHS, options.patience or PATIENCE, options)
         validate = None
         if validation is not None:
-            seen = (validation.features[0] / self.scale - self.centre) @ to_white
-            validate = partial(self._validate, head, seen, validation.labels)
+            seen = (validation.features.flatten(0, 1) / self.scale - self.centre) @ to_white
+            validate = partial(self._validate, averaged, seen, validation.labels.repeat(len(validation.features)))
         stage.run(Work(lambda epoch, schedule: self._epoch(head, rows, epoch, schedule, optimizer), validate))
-        weight = head.weight.detach() @ to_white.T
+        learned = cast(nn.Linear, averaged.module)
+        weight = learned.weight.detach() @ to_white.T
         return Fitted(
             weight=weight / self.scale,
-            bias=head.bias.detach() - weight @ self.centre,
+            bias=learned.bias.detach() - weight @ self.centre,
             history=tuple(stage.history),
             stopped_because=stage.stopped_because,
             manner=manner,
             best_epoch=stage.best_epoch,
             figure=stage.best_figure,
         )
+
+    def _start(self, rows: Tensor, weight_decay: float) -> nn.Linear:
+        """The nearest-class-mean head, at the scale that is best by what will be made smaller: loss and decay."""
+        weight, bias = class_means(rows, self.labels, self.classes)
+        losses = {}
+        for scale in _START_SCALES:
+            loss = self.loss((rows @ weight.T + bias) * scale, self.labels)
+            losses[scale] = float(loss + weight_decay / 2 * (weight * scale).square().sum())
+        scale = min(losses, key=losses.__getitem__)
+        head = nn.Linear(rows.shape[1], self.classes)
+        with torch.no_grad():
+            head.weight.copy_(weight * scale)
+            head.bias.copy_(bias * scale)
+        return head
 
     def _whitening(self, shrinkage: float) -> Tensor:
         """The matrix `[D, D]` that makes the shrunk covariance a ball, and leaves rows as long as they are."""
@@ -191,7 +202,7 @@ class _Problem:
             total += float(loss.detach()) * len(batch)
         return total / len(rows)
 
-    def _validate(self, head: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
+    def _validate(self, head: nn.Module, features: Tensor, labels: Tensor) -> tuple[float, float]:
         """Loss, calibrated and by the same class weights, and accuracy."""
         with torch.no_grad():
             logits = head(features)
@@ -210,25 +221,6 @@ def _covariance_within(rows: Tensor, labels: Tensor, classes: int) -> tuple[Tens
     around = rows - means[labels]
     values, vectors = torch.linalg.eigh(around.T @ around / len(rows))
     return values.clamp(min=0), vectors
-
-
-def _start(rows: Tensor, labels: Tensor, classes: int, prior: Tensor | None) -> nn.Linear:
-    """The nearest-class-mean head, at the scale that explains the rows best: a good first guess for every size.
-
-    `prior`: the classes' shares, where the frequent are to be favoured.
-    """
-    weight, bias = class_means(rows, labels, classes)
-    shares = torch.zeros(classes) if prior is None else prior.clamp(min=1e-6).log()
-    losses = {
-        scale: float(functional.cross_entropy((rows @ weight.T + bias) * scale + shares, labels))
-        for scale in _START_SCALES
-    }
-    scale = min(losses, key=losses.__getitem__)
-    head = nn.Linear(rows.shape[1], classes)
-    with torch.no_grad():
-        head.weight.copy_(weight * scale)
-        head.bias.copy_(bias * scale + shares)
-    return head
 
 
 def _optimizer(head: nn.Linear, options: Options, weight_decay: float) -> torch.optim.Optimizer:

@@ -43,8 +43,6 @@ class Stage:
     epochs: int
     patience: int
     options: Options
-    stop_after: int | None = None
-    """End after so many of the epochs that the schedule is made for."""
     history: list[EpochRecord] = field(default_factory=list)
     stopped_because: str = ""
     best_epoch: int = 0
@@ -95,7 +93,7 @@ class Stage:
             best.see(figure, epoch, self.module.state_dict())
             if stopping.stops(figure, epoch) and self.options.early_stopping:
                 self.stopped_because = f"{stopping.reason()}; the best was epoch {best.epoch}"
-        if epoch >= (self.stop_after or self.epochs) and not self.stopped_because:
+        if epoch >= self.epochs and not self.stopped_because:
             self.stopped_because = f"all {epoch} epochs done"
             if best.epoch is not None:
                 self.stopped_because += f"; the best was epoch {best.epoch}"
