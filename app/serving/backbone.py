@@ -15,7 +15,7 @@ class Backbone:
         self.fingerprint = fingerprint
         self.transform = transform
         self.width = network.weight.shape[1]
-        self._forward, self.precision = compile_backbone(network.backbone, transform.crop, precision)
+        self._forward, self.precision = compile_backbone(network.backbone, transform, precision)
 
     def features(self, batch: Tensor) -> Tensor:
         """Float32 `[n, 3, crop, crop]`, normalised as `transform` says, to float32 features `[n, width]`."""

@@ -12,6 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from app.serving.quantisation import drawn_pictures, quantised
+from app.vision.transform import Transform
+
 LOG = logging.getLogger(__name__)
 WARM_BATCHES = (1, 1, 8)
 """TorchScript profiles its first run and optimises on the second; the third is as large as serving's largest."""
@@ -21,20 +24,26 @@ _AGREEMENT = 0.99
 Forward = Callable[[Tensor], Tensor]
 
 
-def compile_backbone(backbone: nn.Module, crop: int, precision: str) -> tuple[Forward, str]:
+def compile_backbone(backbone: nn.Module, transform: Transform, precision: str) -> tuple[Forward, str]:
     """The backbone as a function float32 `[n, 3, crop, crop]` to float32 features `[n, D]`, and its true precision.
 
     A lower precision that disagrees with float32 on this machine, or is not to be had, falls back, and the log says so.
     """
-    forward = _trace(backbone, crop, torch.float32)
+    if precision != "float32":
+        try:
+            lower = _lower(backbone, transform, precision)
+            if _agree(backbone, lower, transform):
+                return lower, precision
+            LOG.warning("%s disagrees with float32 for this network on this machine: serving float32", precision)
+        except Exception as error:  # whatever torch says of a network or a processor that it cannot do this for
+            LOG.warning("%s is not to be had for this network on this machine: serving float32 (%s)", precision, error)
+    return _trace(backbone, transform.crop, torch.float32), "float32"
+
+
+def _lower(backbone: nn.Module, transform: Transform, precision: str) -> Forward:
     if precision == "bfloat16":
-        lower = _trace(copy.deepcopy(backbone).to(torch.bfloat16), crop, torch.bfloat16)
-        if _agree(forward, lower, crop):
-            return lower, "bfloat16"
-        LOG.warning("bfloat16 disagrees with float32 on this machine: serving float32")
-    elif precision != "float32":
-        LOG.warning("precision %s is not available yet: serving float32", precision)
-    return forward, "float32"
+        return _trace(copy.deepcopy(backbone).to(torch.bfloat16), transform.crop, torch.bfloat16)
+    return _trace(quantised(backbone, transform), transform.crop, torch.float32)
 
 
 def _trace(backbone: nn.Module, crop: int, dtype: torch.dtype) -> Forward:
@@ -54,7 +63,9 @@ def _trace(backbone: nn.Module, crop: int, dtype: torch.dtype) -> Forward:
     return forward
 
 
-def _agree(reference: Forward, other: Forward, crop: int) -> bool:
-    batch = torch.randn(8, 3, crop, crop, generator=torch.Generator().manual_seed(0))
-    similarity = torch.nn.functional.cosine_similarity(reference(batch), other(batch))
+def _agree(backbone: nn.Module, lower: Forward, transform: Transform) -> bool:
+    """Whether the lower precision's features point where float32's do, for pictures that it was not calibrated on."""
+    batch = drawn_pictures(8, transform, seed=1)
+    with torch.inference_mode():
+        similarity = torch.nn.functional.cosine_similarity(backbone(batch), lower(batch))
     return bool(similarity.min() >= _AGREEMENT)
