@@ -8,7 +8,14 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, calibrated_loss
+from app.training.loss import (
+    ClassificationLoss,
+    DistillationLoss,
+    annealed,
+    balanced_weights,
+    calibrated_loss,
+    loss_for,
+)
 
 
 def test_distillation_of_a_case_worked_by_hand() -> None:
@@ -59,8 +66,36 @@ def test_a_class_without_photos_weighs_nothing() -> None:
 
 def test_weights_and_smoothing_are_torch_s() -> None:
     logits, labels, weight = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 2, 1]), torch.tensor([2.0, 1.0, 0.5])
-    expected = functional.cross_entropy(logits, labels, weight=weight, label_smoothing=0.1)
+    expected = functional.cross_entropy(logits, labels, weight=weight, label_smoothing=0.1, reduction="sum") / 6
     torch.testing.assert_close(ClassificationLoss(weight, 0.1)(logits, labels), expected)
+
+
+def test_a_batch_in_parts_has_the_loss_of_the_whole_whatever_its_classes_weigh() -> None:
+    logits, labels, weight = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 2, 1]), torch.tensor([2.0, 1.0, 0.5])
+    loss = ClassificationLoss(weight)
+    parts = loss(logits[:2], labels[:2]) * 2 / 6 + loss(logits[2:], labels[2:]) * 4 / 6
+    torch.testing.assert_close(parts, loss(logits, labels))
+
+
+def test_an_adjusted_loss_lets_a_rare_class_win_by_more() -> None:
+    """One photo of class 0, three of class 1: with logits that do not tell, -log of the shares, 1/4 and 3/4."""
+    loss = loss_for("adjusted", [0, 1, 1, 1], classes=2, label_smoothing=0.0)
+    for label, share in ((0, 0.25), (1, 0.75)):
+        assert float(loss(torch.zeros(1, 2), torch.tensor([label]))) == pytest.approx(-np.log(share))
+    # Where the logits bring the odds of 3 to 1 back, the rare class is as likely as the other.
+    assert float(loss(torch.tensor([[np.log(3), 0.0]]), torch.tensor([0]))) == pytest.approx(np.log(2))
+
+
+def test_an_adjusted_loss_bears_a_class_without_photos() -> None:
+    loss = loss_for("adjusted", [0, 0], classes=2, label_smoothing=0.1)
+    assert loss(torch.zeros(1, 2), torch.tensor([0])).isfinite()
+
+
+def test_what_is_not_weighed_or_adjusted_is_plain_cross_entropy() -> None:
+    logits, labels = torch.randn(4, 2), torch.tensor([0, 1, 1, 1])
+    for balance in ("none", "oversample"):
+        loss = loss_for(balance, labels.tolist(), classes=2, label_smoothing=0.0)
+        torch.testing.assert_close(loss(logits, labels), functional.cross_entropy(logits, labels))
 
 
 def test_the_calibrated_loss_does_not_mind_how_sure_of_itself_a_network_is() -> None:

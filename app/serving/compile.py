@@ -34,9 +34,9 @@ def compile_backbone(backbone: nn.Module, transform: Transform, precision: str) 
             lower = _lower(backbone, transform, precision)
             if _agree(backbone, lower, transform):
                 return lower, precision
-            LOG.warning("%s disagrees with float32 for this network on this machine: serving float32", precision)
+            LOG.warning("%s disagrees with float32 for this network on this machine: float32 it is", precision)
         except Exception as error:  # whatever torch says of a network or a processor that it cannot do this for
-            LOG.warning("%s is not to be had for this network on this machine: serving float32 (%s)", precision, error)
+            LOG.warning("%s is not to be had for this network on this machine: float32 it is (%s)", precision, error)
     return _trace(backbone, transform.crop, torch.float32), "float32"
 
 

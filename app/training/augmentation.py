@@ -22,8 +22,8 @@ def augmentation(preset: str, transform: Transform) -> View:
     """A function from an upright RGB picture to one random view: normalised float32 `[3, crop, crop]`.
 
     - `none`: `transform` itself, what serving sees.
-    - `light`: a crop of at least half the picture, mirrored or not.
-    - `standard`: a crop of at least a quarter, mirrored or not, in slightly other light.
+    - `light`: a crop of at least a quarter of the picture, mirrored or not.
+    - `standard`: the same, in slightly other light.
     - `strong`: a crop of at least a tenth, mirrored or not, one of 14 distortions of any strength (TrivialAugment,
       Müller and Hutter 2021), and in one view of four a piece is blanked out (Random Erasing, Zhong et al. 2017).
     - `industrial`: for a fixed camera over parts: mirrored, turned by a few degrees, moved and scaled a little, with
@@ -59,12 +59,11 @@ def _crop(transform: Transform, smallest: float) -> v2.RandomResizedCrop:
 
 
 def _light(transform: Transform) -> list[nn.Module]:
-    return [_crop(transform, 0.5), v2.RandomHorizontalFlip()]
+    return [_crop(transform, 0.25), v2.RandomHorizontalFlip()]
 
 
 def _standard(transform: Transform) -> list[nn.Module]:
-    light = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02)
-    return [_crop(transform, 0.25), v2.RandomHorizontalFlip(), light]
+    return [*_light(transform), v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02)]
 
 
 def _strong(transform: Transform) -> list[nn.Module]:

@@ -52,3 +52,11 @@ def forward_of(network: SplitNetwork, transform: Transform, device: Device) -> F
             return features.float().cpu()
 
     return forward
+
+
+def rough_forward_of(network: SplitNetwork, transform: Transform, device: Device) -> Forward | None:
+    """As `forward_of` and quicker, in int8; None where there is no such thing, or it says something else."""
+    if device.kind != "cpu":
+        return None
+    backbone = Backbone(network, "", transform, "int8")
+    return backbone.features if backbone.precision == "int8" else None

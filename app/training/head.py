@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from app.training.loop import Stage, Work
-from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, calibrated_loss
+from app.training.loss import DistillationLoss, annealed, balanced_weights, calibrated_loss, loss_for
 from app.training.options import Options
 from app.training.outcome import EpochRecord
 from app.training.schedule import Schedule
@@ -119,14 +119,13 @@ class _Problem:
     def __init__(self, train: Examples, classes: int, options: Options) -> None:
         self.options, self.classes = options, classes
         self.scale = float(train.features.norm(dim=2).mean())
-        self.rows = train.features.flatten(0, 1) / self.scale
+        self.rows = _plain_as_often(train.features).flatten(0, 1) / self.scale
         self.centre = self.rows.mean(0)
-        self.labels = train.labels.repeat(len(train.features))
-        self.teacher = None if train.teacher is None else train.teacher.flatten(0, 1)
-        weights = balanced_weights(train.labels.tolist(), classes)
-        self.chances = weights[self.labels] if options.balance == "oversample" else None
-        weight = weights if options.balance == "weights" else None
-        self.loss = ClassificationLoss(weight, options.label_smoothing)
+        self.labels = train.labels.repeat(len(self.rows) // len(train.labels))
+        self.teacher = None if train.teacher is None else _plain_as_often(train.teacher).flatten(0, 1)
+        labels = train.labels.tolist()
+        self.class_weights = None if options.balance == "none" else balanced_weights(labels, classes)
+        self.loss = loss_for(options.balance, labels, classes, options.label_smoothing)
         self.distillation = DistillationLoss(self.loss, options.temperature, options.alpha)
         self.covariance = _covariance_within(self.rows, self.labels, classes)
 
@@ -203,15 +202,21 @@ class _Problem:
         return total / len(rows)
 
     def _validate(self, head: nn.Module, features: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Loss, calibrated and by the same class weights, and accuracy."""
+        """Loss, calibrated and by class weights, and accuracy."""
         with torch.no_grad():
             logits = head(features)
-            return calibrated_loss(logits, labels, self.loss.weight), float((logits.argmax(1) == labels).float().mean())
+            accuracy = float((logits.argmax(1) == labels).float().mean())
+            return calibrated_loss(logits, labels, self.class_weights), accuracy
 
     def _order(self) -> Tensor:
-        if self.chances is not None:
-            return torch.multinomial(self.chances, len(self.rows), replacement=True)
+        if self.options.balance == "oversample" and self.class_weights is not None:
+            return torch.multinomial(self.class_weights[self.labels], len(self.rows), replacement=True)
         return torch.randperm(len(self.rows))
+
+
+def _plain_as_often(views: Tensor) -> Tensor:
+    """Views `[1 + varied, n, D]` with the plain one, which is what serving sees, as often as all varied ones."""
+    return torch.cat([views[:1].expand(max(len(views) - 1, 1), -1, -1), views[1:]])
 
 
 def _covariance_within(rows: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

@@ -23,18 +23,45 @@ def balanced_weights(labels: Sequence[int], classes: int) -> Tensor:
 
 
 class ClassificationLoss(nn.Module):
-    """Cross-entropy, by class weights (`[classes]` or None), with label smoothing (Szegedy et al. 2016)."""
+    """Cross-entropy, by class weights (`[classes]` or None), with label smoothing (Szegedy et al. 2016).
+
+    `adjustment` `[classes]` is added to the logits while they are learnt, and missing from them afterwards. The mean is
+    over the photos, so that a batch taken in parts has the same gradient.
+    """
 
     weight: Tensor | None
+    adjustment: Tensor | None
 
-    def __init__(self, weight: Tensor | None = None, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight: Tensor | None = None, label_smoothing: float = 0.0, adjustment: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
+        self.register_buffer("adjustment", adjustment)
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logits `[n, classes]` and labels `[n]` to a scalar."""
-        return functional.cross_entropy(logits, labels, weight=self.weight, label_smoothing=self.label_smoothing)
+        if self.adjustment is not None:
+            logits = logits + self.adjustment
+        total = functional.cross_entropy(
+            logits, labels, weight=self.weight, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        return total / len(labels)
+
+
+def loss_for(balance: str, labels: Sequence[int], classes: int, label_smoothing: float) -> ClassificationLoss:
+    """The loss that `balance`, one of the options' names, asks for with these training labels.
+
+    - `adjusted`: the log of each class's share is added to its logit while learning (Menon et al. 2021), so that a rare
+      class must win by more. Class weights do little where training photos are told apart without mistake anyway.
+    - `weights`: photos of rare classes weigh more.
+    - `oversample`, `none`: plain cross-entropy.
+    """
+    if balance == "adjusted":
+        counts = torch.bincount(torch.tensor(labels), minlength=classes).clamp(min=1)
+        return ClassificationLoss(None, label_smoothing, (counts / counts.sum()).log())
+    return ClassificationLoss(balanced_weights(labels, classes) if balance == "weights" else None, label_smoothing)
 
 
 class DistillationLoss(nn.Module):

@@ -33,13 +33,14 @@ class Options(BaseModel):
     keep_leaks: bool = Field(False, description="Keep photos in training that the val or test part has, too.")
 
     augmentation: Literal["none", "light", "standard", "strong", "industrial"] = Field(
-        "standard", description="How training photos are varied; industrial leaves colours untouched."
+        "light", description="How training photos are varied; industrial leaves colours untouched."
     )
     views: Annotated[int, Field(ge=1, le=64)] | None = Field(
         None, description="Recipe head: varied views of each photo. Default: more where photos are few."
     )
-    balance: Literal["none", "weights", "oversample"] = Field(
-        "weights", description="What is done about unequal classes: weigh the loss, draw the rare more often."
+    balance: Literal["none", "adjusted", "weights", "oversample"] = Field(
+        "adjusted",
+        description="What is done about unequal classes: let the rare win by more, weigh them, draw them more often.",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Szegedy et al. 2016.")
 

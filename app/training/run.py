@@ -17,7 +17,7 @@ from app.errors import DataError, ModelError
 from app.registry.catalog import BASE_MODE
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.versions import active_version, write_version
-from app.training.base import Base, forward_of, load_base
+from app.training.base import Base, forward_of, load_base, rough_forward_of
 from app.training.dataset import Dataset, Sample, fingerprint, read_dataset, split
 from app.training.device import choose_device
 from app.training.evaluation import choose_threshold, evaluate, fit_temperature
@@ -116,8 +116,12 @@ class _Run:
     def _train(self, base: Base, dataset: Dataset, *, held_back: bool) -> Trained:
         options = self.order.options
         device = choose_device(options.device, options.precision)
+        rough = None
+        if options.precision == "auto" and options.augmentation != "none":
+            rough = rough_forward_of(base.network, base.transform, device)
         reader = FeatureReader(
             forward=forward_of(base.network, base.transform, device),
+            rough=rough,
             shortest_side=base.transform.resize,
             max_pixels=self.settings.max_pixels,
             seed=options.seed,

@@ -17,7 +17,7 @@ from app.training.outcome import EpochRecord
 
 METRICS = "metrics.jsonl"
 _KEY = "run.json"
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a change to the code makes older states useless."""
 
 

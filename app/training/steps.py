@@ -13,7 +13,7 @@ from app.training.dataset import Sample
 from app.training.device import Device, fitted
 from app.training.features import decoded
 from app.training.frozen import Frozen
-from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights
+from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, loss_for
 from app.training.schedule import Schedule
 
 _KEPT = 2000
@@ -60,7 +60,6 @@ class Steps:
     optimizer: torch.optim.Optimizer
     epochs: int
     photos: Photos
-    class_weights: Tensor | None
     batch_size: int
     at_once: int
     say: Callable[[str], None]
@@ -71,7 +70,9 @@ class Steps:
     def __post_init__(self) -> None:
         options = self.frozen.options
         self._scaler = self.device.scaler()
-        self._loss = ClassificationLoss(self.class_weights, options.label_smoothing).to(self.device.kind)
+        labels = [sample.label for sample in self.photos.samples]
+        classes = len(self.frozen.dataset.classes)
+        self._loss = loss_for(options.balance, labels, classes, options.label_smoothing).to(self.device.kind)
         self._distillation = DistillationLoss(self._loss, options.temperature, options.alpha)
 
     def epoch(self, epoch: int, schedule: Schedule) -> float:

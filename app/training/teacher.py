@@ -48,19 +48,19 @@ def load_teacher(frozen: Frozen, settings: Settings, device: Device) -> FeatureR
         features: Forward = mode.backbone.features
         if tuple(label.label for label in mode.labels) == frozen.dataset.classes:
             answers = Seen(lambda batch: mode.head.logits(features(batch)), frozen.base.transform, transform)
-            return replace(frozen.reader, forward=answers, tag=f"{name}-")
+            return replace(frozen.reader, forward=answers, rough=None, tag=f"{name}-")
     else:
         base = load_base(name, settings)
         features, transform = forward_of(base.network, base.transform, device), base.transform
     seen = Seen(features, frozen.base.transform, transform)
-    reader = replace(frozen.reader, forward=seen, tag=f"{name}-features-")
+    reader = replace(frozen.reader, forward=seen, rough=None, tag=f"{name}-features-")
     options = frozen.options.model_copy(update={"augmentation": "none", "weight_decay": None})
     head = replace(frozen, reader=reader, options=options, teacher=None).fit_head()
 
     def logits(batch: Tensor) -> Tensor:
         return head.logits(seen(batch))
 
-    return replace(frozen.reader, forward=logits, tag=f"{name}-")
+    return replace(frozen.reader, forward=logits, rough=None, tag=f"{name}-")
 
 
 def _three(values: tuple[float, float, float]) -> Tensor:

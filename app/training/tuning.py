@@ -111,7 +111,6 @@ class _Tuning:
             optimizer,
             epochs,
             self.photos,
-            self.class_weights(),
             batch_size=options.batch_size or BATCH,
             at_once=self.at_once,
             say=self.progress.say,
@@ -158,9 +157,9 @@ class _Tuning:
         )
 
     def class_weights(self) -> Tensor | None:
-        """For the loss, where the options ask for them."""
+        """By which validation is judged, where unequal classes are to count the same."""
         dataset = self.frozen.dataset
-        if self.frozen.options.balance != "weights":
+        if self.frozen.options.balance == "none":
             return None
         return balanced_weights([sample.label for sample in dataset.train], len(dataset.classes))
 
