@@ -46,6 +46,11 @@ def on_starting(server: Arbiter) -> None:
         os.environ.pop(METRICS, None)
 
 
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Share out the cores: all workers together have as many threads that compute as one would have alone."""
+    os.environ["TORCH_THREADS"] = str(max(1, settings.torch_threads // server.cfg.workers))
+
+
 def child_exit(server: Arbiter, worker: Worker) -> None:
     """Forget the gauges of a worker that has gone."""
     if METRICS in os.environ:

@@ -58,10 +58,6 @@ def main() -> None:
 def serve() -> None:
     """Serve the page and the API with gunicorn on HOST:PORT."""
     settings = read_settings()
-    if settings.resnet18_weights:
-        from app.vision.weights import find_weights
-
-        find_weights(settings)  # a wrong file stops here, with its sentence, before any worker starts
     click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     os.chdir(ROOT)

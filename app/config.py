@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
     torch_threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=available_cores)
+    """How much is decoded and computed at once; gunicorn.conf.py shares it out among several workers."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     max_upload_mb: Annotated[int, Field(ge=1, le=1024)] = 16
     max_pixels: Annotated[int, Field(ge=1_000, le=1_000_000_000)] = 50_000_000

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 APP = Path(__file__).resolve().parent.parent / "app"
-FLOORS = ["errors", "config", "torchvision_cpu", "vision", "registry", "serving", "training", "feedback", "web"]
+FLOORS = [
+    "errors",
+    "config",
+    "torchvision_cpu",
+    "torchvision_light",
+    "vision",
+    "registry",
+    "serving",
+    "training",
+    "feedback",
+    "web",
+]
 FILES = sorted(APP.rglob("*.py"))
 
 

@@ -114,7 +114,7 @@ def test_a_bad_setting_stops_the_start_with_one_sentence_and_no_traceback(tmp_pa
     bad.write_bytes(b"rubbish")
     for name, value in (("PORT", "eighty"), ("RESNET18_WEIGHTS", str(bad))):
         done = command("serve", **{name: value})
-        assert done.returncode == 1
+        assert done.returncode != 0
         assert "Traceback" not in done.stderr
         assert ("PORT" if name == "PORT" else "bad.pth") in done.stderr
 

@@ -1,8 +1,13 @@
-"""One thread that runs what waits: first come first served, in micro-batches that form only from a queue."""
+"""Threads that decode what comes in and run what is decoded: first come first served, never more at once than cores.
+
+A picture takes one core while it is decoded. The network takes one core for a batch while more work waits, and all that
+are free when none does, so that a lone picture is answered as soon as may be and a crowd wastes no core.
+"""
 
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -10,91 +15,189 @@ import torch
 from torch import Tensor
 
 from app.errors import DeadlineExceeded
-from app.serving.backbone import Backbone
+from app.serving.mode import Mode
 
 MAX_BATCH = 8
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inference:
-    """One picture's features `[D]`, the moment its batch began (`time.perf_counter`), and the batch's duration."""
+class Decoded:
+    """A picture ready for the network, float32 `[3, crop, crop]`; format and size are the upload's."""
 
-    features: Tensor
-    started_s: float
-    duration_s: float
-
-
-@dataclass(slots=True)
-class _Waiting:
-    backbone: Backbone
     tensor: Tensor
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a mode says of one picture, `probabilities` [classes], and where the time went, in seconds."""
+
+    probabilities: Tensor
+    picture: Decoded
+    decode_s: float
+    queue_s: float
+    infer_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One picture on its way through the two queues."""
+
+    mode: Mode
+    decode: Callable[[], Decoded]
     deadline_s: float
-    result: "Future[Inference]" = field(default_factory=Future)
+    is_wanted: Callable[[], bool]
+    came_s: float
+    decode_s: float = 0.0
+    picture: Decoded | None = None
+    answer: Answer | Exception | None = None
+    result: "Future[Answer]" = field(default_factory=Future)
+
+    def drop_if_unwanted(self) -> bool:
+        """Whether nobody waits any more: the deadline is past, or the caller has gone. It then has its error."""
+        if time.perf_counter() <= self.deadline_s and self.is_wanted():
+            return False
+        self.answer = DeadlineExceeded()
+        return True
+
+    def leave(self) -> None:
+        """Tell the caller."""
+        if isinstance(self.answer, Answer):
+            self.result.set_result(self.answer)
+        else:
+            self.result.set_exception(self.answer or RuntimeError("a picture left without an answer"))
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    items: list[_Item]
+    threads: int
+    is_done: bool = False
 
 
 class Batcher:
     """Takes pictures from many threads; a lone one runs at once, those that came meanwhile run together."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[_Waiting] = deque()
+    def __init__(self, cores: int) -> None:
+        self._cores = self._free = cores
+        self._undecoded: deque[_Item] = deque()
+        self._decoded: deque[_Item] = deque()
+        self._leaving: deque[_Batch] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=f"core-{n}", daemon=True) for n in range(cores)]
+        for thread in self._threads:
+            thread.start()
 
-    def submit(self, backbone: Backbone, tensor: Tensor, deadline_s: float) -> "Future[Inference]":
-        """Queue one picture, float32 `[3, h, w]`; the future fails with DeadlineExceeded when not begun by then."""
-        item = _Waiting(backbone, tensor, deadline_s)
+    def submit(
+        self,
+        mode: Mode,
+        decode: Callable[[], Decoded],
+        deadline_s: float,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> "Future[Answer]":
+        """Queue one picture; `deadline_s` is a time of `time.perf_counter`.
+
+        The future fails with what `decode` raises, and with DeadlineExceeded when the picture is not begun by then or
+        `is_wanted`, asked before each step, says no.
+        """
+        item = _Item(mode, decode, deadline_s, is_wanted, came_s=time.perf_counter())
         with self._changed:
-            self._waiting.append(item)
+            self._undecoded.append(item)
             self._changed.notify()
         return item.result
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Finish what waits, then end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while batch := self._next_batch():
-            current = [item for item in batch if self._is_wanted(item)]
-            if current:
-                self._infer(current)
+    def _work(self) -> None:
+        while task := self._next():
+            if isinstance(task, _Batch):
+                self._infer(task)
+            else:
+                self._decode(task)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """What is at the head of the queue for one backbone; empty only when closed and drained."""
+    def _next(self) -> _Item | _Batch | None:
+        """What to do now, its cores taken; None once closed and drained.
+
+        Decoding comes first, so that what has come already runs together, until a batch is full.
+        """
         with self._changed:
-            while not self._waiting and not self._closed:
+            while True:
+                task: _Item | _Batch | None = None
+                if self._free and self._undecoded and len(self._decoded) < MAX_BATCH:
+                    task = self._undecoded.popleft()
+                    self._free -= 1
+                elif self._free and self._decoded:
+                    task = self._form_batch()
+                if task is not None:
+                    if self._free and (self._undecoded or self._decoded):
+                        self._changed.notify()
+                    return task
+                if self._closed and self._free == self._cores:
+                    self._changed.notify_all()
+                    return None
                 self._changed.wait()
-            batch: list[_Waiting] = []
-            while self._waiting and len(batch) < MAX_BATCH:
-                if batch and self._waiting[0].backbone is not batch[0].backbone:
-                    break
-                batch.append(self._waiting.popleft())
-            return batch
 
-    @staticmethod
-    def _is_wanted(item: _Waiting) -> bool:
-        """Whether its caller still waits: not cancelled, and the deadline not yet past."""
-        if not item.result.set_running_or_notify_cancel():
-            return False
-        if time.perf_counter() > item.deadline_s:
-            item.result.set_exception(DeadlineExceeded())
-            return False
-        return True
+    def _form_batch(self) -> _Batch:
+        """What is at the head of the queue for one backbone, and the cores for it."""
+        items = [self._decoded.popleft()]
+        while self._decoded and len(items) < MAX_BATCH and self._decoded[0].mode.backbone is items[0].mode.backbone:
+            items.append(self._decoded.popleft())
+        batch = _Batch(items, 1 if self._undecoded or self._decoded else self._free)
+        self._free -= batch.threads
+        self._leaving.append(batch)
+        return batch
 
-    @staticmethod
-    def _infer(batch: list[_Waiting]) -> None:
+    def _decode(self, item: _Item) -> None:
         started = time.perf_counter()
+        if not item.drop_if_unwanted():
+            try:
+                item.picture = item.decode()
+            except Exception as error:
+                item.answer = error
+        item.decode_s = time.perf_counter() - started
+        with self._changed:
+            self._free += 1
+            if item.picture:
+                self._decoded.append(item)
+        if not item.picture:
+            item.leave()
+
+    def _infer(self, batch: _Batch) -> None:
+        started = time.perf_counter()
+        wanted = [(item, item.picture) for item in batch.items if item.picture and not item.drop_if_unwanted()]
         try:
-            features = batch[0].backbone.features(torch.stack([item.tensor for item in batch]))
+            if wanted:
+                # OpenMP counts threads for each thread that calls it: this one's count is nobody else's.
+                torch.set_num_threads(batch.threads)
+                features = wanted[0][0].mode.backbone.features(torch.stack([picture.tensor for _, picture in wanted]))
+                rows = [
+                    item.mode.probabilities(row.unsqueeze(0))[0]
+                    for (item, _), row in zip(wanted, features, strict=True)
+                ]
+                infer_s = time.perf_counter() - started
+                for (item, picture), row in zip(wanted, rows, strict=True):
+                    queue_s = started - item.came_s - item.decode_s
+                    item.answer = Answer(row, picture, item.decode_s, queue_s, infer_s)
         except Exception as error:
-            for item in batch:
-                item.result.set_exception(error)
-            return
-        duration = time.perf_counter() - started
-        for item, row in zip(batch, features, strict=True):
-            item.result.set_result(Inference(row, started, duration))
+            for item, _ in wanted:
+                item.answer = error
+        self._finish(batch)
+
+    def _finish(self, batch: _Batch) -> None:
+        """Give the cores back; answers leave in the order of the queue, whichever batch was the quicker."""
+        batch.is_done = True
+        with self._changed:
+            self._free += batch.threads
+            while self._leaving and self._leaving[0].is_done:
+                for item in self._leaving.popleft().items:
+                    item.leave()

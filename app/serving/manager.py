@@ -12,6 +12,7 @@ from app.config import Settings
 from app.errors import ModelError, NotReady, UnknownMode
 from app.registry.catalog import BASE_MODE, Entry, Signature, labels_beside, named, scan
 from app.serving.loading import Loader
+from app.serving.memory import give_back_memory
 from app.serving.mode import Mode
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class ModelManager:
             base.model.sha256,
         )
         self._refresh(base)
+        give_back_memory()
 
     def modes(self) -> list[Mode]:
         """Every mode served now, the base mode first, then by key."""
@@ -147,13 +149,14 @@ class ModelManager:
                 problems.pop(gone, None)
                 del self._signatures[gone]
                 LOG.info("mode %s is gone", gone)
-            for key, entry in entries.items():
-                if self._signatures.get(key) == entry.signature:
-                    continue
+            new = {key: entry for key, entry in entries.items() if self._signatures.get(key) != entry.signature}
+            for key, entry in new.items():
                 self._signatures[key] = entry.signature
                 self._take(entry, base, modes, problems)
             self._problems = problems
             self._modes = {**modes, BASE_MODE: base}
+            if new:
+                give_back_memory()
 
     def _take(self, entry: Entry, base: Mode, modes: dict[str, Mode], problems: dict[str, str]) -> None:
         """Put one mode into the table under construction, or its reason into the problems."""

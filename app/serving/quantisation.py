@@ -6,7 +6,9 @@ until then it fuses, observes and converts here, with the kernels that torch bri
 
 import copy
 import warnings
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -28,17 +30,29 @@ def quantised(backbone: nn.Module, transform: Transform) -> nn.Module:
     Raises:
         Exception: the network cannot be taken apart (torch.fx says how it likes), or torch has no kernels here.
     """
-    from torch.ao.quantization import get_default_qconfig_mapping
-    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+    from torch.ao.quantization import get_default_qconfig_mapping, quantize_fx
 
     engine = torch.backends.quantized.engine
     pictures = drawn_pictures(PICTURES, transform, seed=0)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), patch.object(quantize_fx, "QuantizationTracer", _tracer()):
         warnings.simplefilter("ignore")  # the deprecation that the module's docstring answers
-        observed = prepare_fx(copy.deepcopy(backbone), get_default_qconfig_mapping(engine), (pictures[:1],))
+        observed = quantize_fx.prepare_fx(copy.deepcopy(backbone), get_default_qconfig_mapping(engine), (pictures[:1],))
         observed(pictures)
-        converted: nn.Module = convert_fx(observed)
+        converted: nn.Module = quantize_fx.convert_fx(observed)
     return converted
+
+
+def _tracer() -> type:
+    """The quantiser's tracer, without a note for each layer of who called it: the first such note loads torch's
+    compiler, a second and 100 MB."""
+    from torch.ao.quantization.fx.tracer import QuantizationTracer
+
+    class Tracer(QuantizationTracer):
+        def __init__(self, skipped_names: list[str], skipped_classes: list[Callable[..., Any]]) -> None:
+            super().__init__(skipped_names, skipped_classes)
+            self.record_stack_traces = False
+
+    return Tracer
 
 
 def drawn_pictures(count: int, transform: Transform, seed: int) -> Tensor:

@@ -1,19 +1,17 @@
-"""Bytes in, probabilities out: the door, the decoding pool, the queue, and the clock."""
+"""Bytes in, probabilities out: the door, the queue, and the clock."""
 
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 
-from torch import Tensor
-
-from app.config import Settings, available_cores
+from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
-from app.serving.batching import Batcher, Inference
+from app.serving.batching import Answer, Batcher, Decoded
 from app.serving.manager import ModelManager
 from app.serving.mode import Mode
 from app.vision.picture import decode
@@ -23,38 +21,13 @@ MAX_FILES = 64
 _SMOOTHING = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Recognition:
-    """One picture's answer: `probabilities` [classes]; the sizes are the original's; the times are in seconds."""
-
-    probabilities: Tensor
-    format: str
-    width: int
-    height: int
-    decode_s: float
-    queue_s: float
-    infer_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    format: str
-    width: int
-    height: int
-    waited_s: float
-    decode_s: float
-    finished_s: float
-    inference: "Future[Inference]"
-
-
 class Recogniser:
     """The service itself, without HTTP. Safe to call from many threads."""
 
     def __init__(self, manager: ModelManager, settings: Settings) -> None:
         self.manager = manager
         self._settings = settings
-        self._batcher = Batcher()
-        self._decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder")
+        self._batcher = Batcher(settings.torch_threads)
         self._lock = threading.Lock()
         self._in_flight = 0
         self._seconds_a_picture = 0.05
@@ -72,8 +45,12 @@ class Recogniser:
         """As `ModelManager.modes`."""
         return self.manager.modes()
 
-    def recognise(self, pictures: Sequence[bytes], mode: Mode) -> list[Recognition | RequestError]:
+    def recognise(
+        self, pictures: Sequence[bytes], mode: Mode, is_wanted: Callable[[], bool] = lambda: True
+    ) -> list[Answer | RequestError]:
         """Recognise pictures in order; one that cannot be read has its error in its place.
+
+        `is_wanted`: whether the caller still waits; once it says no, nothing more is computed.
 
         Raises:
             TooManyFiles: more than `MAX_FILES`. Busy: the queue is full. DeadlineExceeded: no answer in time.
@@ -81,19 +58,15 @@ class Recogniser:
         if len(pictures) > MAX_FILES:
             raise TooManyFiles(limit=MAX_FILES)
         with self._admitted(len(pictures)):
-            submitted = time.perf_counter()
-            deadline = submitted + self._settings.deadline_s
-            decoding = [self._decoders.submit(self._decode, data, mode, submitted, deadline) for data in pictures]
-            try:
-                return [self._answer(one, mode, deadline) for one in decoding]
-            finally:
-                for one in decoding:
-                    one.cancel()
+            deadline = time.perf_counter() + self._settings.deadline_s
+            waiting = [
+                self._batcher.submit(mode, partial(self._decode, data, mode), deadline, is_wanted) for data in pictures
+            ]
+            return [_outcome(one, deadline) for one in waiting]
 
     def close(self) -> None:
         """Let what is inside finish, then stop the threads; `models/` is no longer followed."""
         self.manager.close()
-        self._decoders.shutdown()
         self._batcher.close()
 
     @contextmanager
@@ -113,37 +86,16 @@ class Recogniser:
                 took = (time.perf_counter() - started) / shared_by
                 self._seconds_a_picture += _SMOOTHING * (took - self._seconds_a_picture)
 
-    def _decode(self, data: bytes, mode: Mode, submitted: float, deadline: float) -> _Decoded:
-        """Runs in the pool: bytes to a tensor, straight on into the queue."""
-        started = time.perf_counter()
-        if started > deadline:
-            raise DeadlineExceeded
+    def _decode(self, data: bytes, mode: Mode) -> Decoded:
         transform = mode.backbone.transform
         picture = decode(data, max_pixels=self._settings.max_pixels, shortest_side=transform.resize)
-        tensor = transform(picture.image)
-        finished = time.perf_counter()
-        inference = self._batcher.submit(mode.backbone, tensor, deadline)
-        return _Decoded(
-            picture.format, picture.width, picture.height, started - submitted, finished - started, finished, inference
-        )
+        return Decoded(transform(picture.image), picture.format, picture.width, picture.height)
 
-    @staticmethod
-    def _answer(decoding: "Future[_Decoded]", mode: Mode, deadline: float) -> Recognition | RequestError:
-        try:
-            decoded = decoding.result(timeout=max(0.0, deadline - time.perf_counter()))
-            inference = decoded.inference.result(timeout=max(0.0, deadline - time.perf_counter()))
-        except RequestError as error:
-            return error
-        except FutureTimeoutError as error:
-            if decoding.done() and not decoding.cancelled() and decoding.exception() is None:
-                decoding.result().inference.cancel()
-            raise DeadlineExceeded from error
-        return Recognition(
-            probabilities=mode.probabilities(inference.features.unsqueeze(0))[0],
-            format=decoded.format,
-            width=decoded.width,
-            height=decoded.height,
-            decode_s=decoded.decode_s,
-            queue_s=decoded.waited_s + inference.started_s - decoded.finished_s,
-            infer_s=inference.duration_s,
-        )
+
+def _outcome(waiting: "Future[Answer]", deadline: float) -> Answer | RequestError:
+    try:
+        return waiting.result(timeout=max(0.0, deadline - time.perf_counter()))
+    except RequestError as error:
+        return error
+    except FutureTimeoutError as error:
+        raise DeadlineExceeded from error

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-import app.torchvision_cpu  # noqa: F401 - before torchvision
+import app.torchvision_light  # noqa: F401 - before torchvision
 from app.errors import DataError
 from app.vision.transform import Transform
 

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import app.torchvision_cpu  # noqa: F401
+import app.torchvision_light  # noqa: F401
 
 # isort: split
 # torchvision only loads after the line above.

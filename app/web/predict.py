@@ -7,10 +7,12 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from app.errors import RequestError
 from app.registry.catalog import BASE_MODE
+from app.serving.batching import Answer
 from app.serving.decision import decide
 from app.serving.mode import Mode
-from app.serving.recogniser import Recogniser, Recognition
+from app.serving.recogniser import Recogniser
 from app.web import metrics
+from app.web.caller import caller_of
 from app.web.failures import problem
 from app.web.limits import check_rate
 from app.web.parameters import Parameters, Upload, read_parameters, read_uploads
@@ -38,14 +40,14 @@ def answer_request() -> dict[str, Any]:
     parameters = read_parameters(request, BASE_MODE)
     mode = recogniser.mode(parameters.mode)
     uploads = read_uploads(request)
-    outcomes = recogniser.recognise([upload.data for upload in uploads], mode)
+    outcomes = recogniser.recognise([upload.data for upload in uploads], mode, caller_of(request.environ).is_there)
     if len(outcomes) == 1 and isinstance(outcomes[0], RequestError):
         raise outcomes[0]
     threshold = mode.threshold if parameters.threshold is None else parameters.threshold
     results = [
         _result(upload, outcome, mode, threshold, parameters) for upload, outcome in zip(uploads, outcomes, strict=True)
     ]
-    timing = _timing_ms([outcome for outcome in outcomes if isinstance(outcome, Recognition)], started)
+    timing = _timing_ms([outcome for outcome in outcomes if isinstance(outcome, Answer)], started)
     metrics.observe(mode, results, timing)
     return {
         "request_id": g.request_id,
@@ -58,13 +60,14 @@ def answer_request() -> dict[str, Any]:
 
 
 def _result(
-    upload: Upload, outcome: Recognition | RequestError, mode: Mode, threshold: float, parameters: Parameters
+    upload: Upload, outcome: Answer | RequestError, mode: Mode, threshold: float, parameters: Parameters
 ) -> dict[str, Any]:
     if isinstance(outcome, RequestError):
         told = problem(outcome)
         return {"filename": upload.filename, "error": {"code": told["code"], "detail": told["detail"]}}
     decision = decide(outcome.probabilities, threshold, parameters.top_k)
     top = [_guess(mode, index, confidence) for index, confidence in decision.top]
+    picture = outcome.picture
     best = UNKNOWN if decision.unknown else {key: top[0][key] for key in UNKNOWN}
     return {
         "filename": upload.filename,
@@ -72,7 +75,7 @@ def _result(
         **best,
         "confidence": top[0]["confidence"],
         "top": top,
-        "image": {"format": outcome.format, "width": outcome.width, "height": outcome.height},
+        "image": {"format": picture.format, "width": picture.width, "height": picture.height},
     }
 
 
@@ -89,7 +92,7 @@ def _guess(mode: Mode, index: int, confidence: float) -> dict[str, Any]:
     }
 
 
-def _timing_ms(recognitions: list[Recognition], started: float) -> dict[str, float]:
+def _timing_ms(recognitions: list[Answer], started: float) -> dict[str, float]:
     """Milliseconds by stage: of the slowest picture, where there are several; and of the whole request."""
     stages = {
         "decode": max((one.decode_s for one in recognitions), default=0.0),
