@@ -1,5 +1,6 @@
 """The command line: `python -m app COMMAND`."""
 
+import errno
 import importlib
 import logging
 import os
@@ -18,6 +19,9 @@ LAZY = {
     "compare": "app.training.evaluate_commands:compare_command",
 }
 """Commands of the training room, imported only when they are asked for: serving must not need what training needs."""
+
+_OPERATORS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+"""A disk that is full, or not to be written to: nothing that a traceback would help with."""
 
 
 class Commands(click.Group):
@@ -46,6 +50,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (OperatorError, PublicError) as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno not in _OPERATORS_ERRORS:
+                raise
+            raise click.ClickException(f"{error.strerror}: {error.filename or 'while writing'}.") from error
 
 
 @click.group(cls=Commands)

@@ -1,6 +1,7 @@
 """Teaching end to end: drawn photos to a version that a server answers with; killed, interrupted, short of memory."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -147,6 +148,27 @@ def test_one_run_at_a_time_teaches_a_mode(settings: Settings, photos: Path) -> N
             assert scan(settings.models_dir) == {}, "a half-made version can be seen"
 
     train(Order(photos, "colours", Options(**QUICK)), settings, Second())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room_kb", [2, 30])
+def test_without_room_on_the_disk_a_run_ends_in_a_sentence_and_nothing_half_made(
+    room_kb: int, settings: Settings, photos: Path
+) -> None:
+    """No file may be larger than `room_kb`: the first leaves no room for features, the second none for the report."""
+    done = subprocess.run(
+        command(photos),
+        cwd=ROOT,
+        env=environment(settings) | {"PYTHONDONTWRITEBYTECODE": "1"},  # half of a module's would stay
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room_kb * 1000, room_kb * 1000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "File too large" in done.stderr
+    assert scan(settings.models_dir) == {}
 
 
 @pytest.mark.slow

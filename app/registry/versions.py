@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from app.errors import ModelError
@@ -42,7 +42,7 @@ def write_version(
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
         name = NETWORK if manifest.backbone.tuned else HEAD
-        save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, aside / name)
+        (aside / name).write_bytes(save({key: tensor.detach().contiguous() for key, tensor in tensors.items()}))
         _sync(aside / name)
         for extra, content in (extra_files or {}).items():
             (aside / extra).write_bytes(content)

@@ -17,7 +17,7 @@ from torch import Tensor
 from app.errors import DeadlineExceeded
 from app.serving.mode import Mode
 
-MAX_BATCH = 8
+MAX_BATCH = 4
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
 
 

@@ -16,7 +16,7 @@ from app.serving.quantisation import drawn_pictures, quantised
 from app.vision.transform import Transform
 
 LOG = logging.getLogger(__name__)
-WARM_BATCHES = (1, 1, 8)
+WARM_BATCHES = (1, 1, 4)
 """TorchScript profiles its first run and optimises on the second; the third is as large as serving's largest."""
 _AGREEMENT = 0.99
 """The least cosine similarity between a lower precision's features and float32's, for the lower one to be used."""

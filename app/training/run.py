@@ -67,6 +67,15 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     return outcome
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the network says of the parts that it is judged on, at the temperature that suits it."""
+
+    temperature: float
+    validation: Predictions
+    test: Predictions | None
+
+
 @dataclass(slots=True)
 class _Run:
     order: Order
@@ -144,39 +153,17 @@ class _Run:
     ) -> Outcome:
         """Calibrate, look at the test part once, and write the version with its report."""
         dataset = examination.dataset
-        labels = _labels(dataset.validation)
-        temperature = fit_temperature(trained.validation, labels)
+        temperature = fit_temperature(trained.validation, _labels(dataset.validation))
         validation = _predictions(trained.validation, temperature, dataset.validation)
-        threshold, _ = choose_threshold(validation.probabilities, accepted=self.order.options.accepted)
         test = None
         if dataset.test:
             test = _predictions(trained.logits("test", dataset.test), temperature, dataset.test)
-        mode_folder = self.settings.models_dir / self.order.mode
-        version = next_version(mode_folder)
-        manifest = Manifest(
-            mode=self.order.mode,
-            version=version,
-            created=datetime.now(UTC).replace(microsecond=0),
-            title=Title(en=self.order.title_en or self.order.mode, zh=self.order.title_zh or self.order.mode),
-            labels=[
-                ManifestLabel(label=label, label_zh=label_zh)
-                for label, label_zh in zip(dataset.classes, dataset.classes_zh or dataset.classes, strict=True)
-            ],
-            backbone=BackboneReference(name=base.network.name, fingerprint=base.fingerprint, tuned=trained.tuned),
-            transform=base.transform,
-            head=trained.kind,
-            neighbours=trained.neighbours,
-            temperature=temperature,
-            threshold=threshold,
-            metrics=_metrics(validation, test, dataset.classes),
-            options={**self.order.options.model_dump(), "chosen": dict(trained.chosen or {})},
-            data_fingerprint=data_fingerprint,
-            parent=_active(mode_folder),
-        )
+        judged = _Judged(temperature, validation, test)
+        manifest = self._manifest(base, dataset, trained, judged, data_fingerprint)
         outcome = Outcome(
             mode=manifest.mode,
-            version=version,
-            folder=mode_folder / version,
+            version=manifest.version,
+            folder=self.settings.models_dir / manifest.mode / manifest.version,
             dataset=dataset,
             findings=examination.findings,
             history=trained.history,
@@ -192,6 +179,33 @@ class _Run:
         files[METRICS] = self.workspace.metrics()
         write_version(self.settings.models_dir, manifest, trained.tensors, files)
         return outcome
+
+    def _manifest(
+        self, base: Base, dataset: Dataset, trained: Trained, judged: "_Judged", data_fingerprint: str
+    ) -> Manifest:
+        order = self.order
+        mode_folder = self.settings.models_dir / order.mode
+        threshold, _ = choose_threshold(judged.validation.probabilities, accepted=order.options.accepted)
+        return Manifest(
+            mode=order.mode,
+            version=next_version(mode_folder),
+            created=datetime.now(UTC).replace(microsecond=0),
+            title=Title(en=order.title_en or order.mode, zh=order.title_zh or order.mode),
+            labels=[
+                ManifestLabel(label=label, label_zh=label_zh)
+                for label, label_zh in zip(dataset.classes, dataset.classes_zh or dataset.classes, strict=True)
+            ],
+            backbone=BackboneReference(name=base.network.name, fingerprint=base.fingerprint, tuned=trained.tuned),
+            transform=base.transform,
+            head=trained.kind,
+            neighbours=trained.neighbours,
+            temperature=judged.temperature,
+            threshold=threshold,
+            metrics=_metrics(judged.validation, judged.test, dataset.classes),
+            options={**order.options.model_dump(), "chosen": dict(trained.chosen or {})},
+            data_fingerprint=data_fingerprint,
+            parent=_active(mode_folder),
+        )
 
 
 def next_version(mode_folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -59,9 +60,9 @@ class Workspace:
 
     def save(self, name: str, state: dict[str, Any]) -> None:
         """Keep tensors and plain values under `name`."""
-        aside = self.folder / f".{name}"
-        torch.save(state, aside)
-        self._replace(aside, name)
+        content = io.BytesIO()
+        torch.save(state, content)  # to a full disk it would write with an error of its own making
+        self._write(name, content.getvalue())
 
     def load(self, name: str) -> dict[str, Any] | None:
         """What was kept under `name`, or None."""
@@ -101,10 +102,8 @@ class Workspace:
 
     def _write(self, name: str, content: bytes) -> None:
         aside = self.folder / f".{name}"
-        aside.write_bytes(content)
-        self._replace(aside, name)
-
-    def _replace(self, aside: Path, name: str) -> None:
-        with aside.open("rb") as file:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         aside.replace(self.folder / name)
