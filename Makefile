@@ -80,7 +80,7 @@ $(TRAIN): requirements-train.txt $(SERVE)
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-train.txt
 	@touch $@
 
-$(TEST): requirements-test.txt $(TRAIN)
+$(TEST): requirements-test.txt requirements-export.txt $(TRAIN)
 	@echo "Installing what the tests need into $(VENV) (once) …"
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-test.txt
 	@touch $@

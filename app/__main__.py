@@ -14,11 +14,12 @@ from app.config import ROOT, read_settings
 from app.errors import OperatorError, PublicError
 
 LAZY = {
+    "models": "app.models_commands:models",
     "train": "app.training.commands:train",
     "evaluate": "app.training.evaluate_commands:evaluate_command",
     "compare": "app.training.evaluate_commands:compare_command",
 }
-"""Commands of the training room, imported only when they are asked for: serving must not need what training needs."""
+"""Commands of other files, imported only when they are asked for: serving must not need what training needs."""
 
 _OPERATORS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 """A disk that is full, or not to be written to: nothing that a traceback would help with."""

@@ -22,6 +22,7 @@ WanwuError
     ├── ConfigError         a setting is wrong
     ├── WeightsError        base weights are missing, damaged or cannot be had
     ├── ModelError          a mode under models/ cannot be served, with the reason
+    ├── ExportError         a mode cannot be written for other programs, or the file says something else
     └── DataError           labelled photos cannot be read, or are not enough to teach from
 
 Each public error has a sentence in both languages; `{name}` in it is filled from the keyword arguments.
@@ -189,6 +190,10 @@ class WeightsError(OperatorError):
 
 class ModelError(OperatorError):
     """A mode cannot be served; the sentence is the reason, and names no path."""
+
+
+class ExportError(OperatorError):
+    """A mode cannot be written for other programs, or what was written does not say the same; the sentence says why."""
 
 
 class DataError(OperatorError):

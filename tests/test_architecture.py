@@ -15,6 +15,7 @@ FLOORS = [
     "vision",
     "registry",
     "serving",
+    "export",
     "training",
     "feedback",
     "web",
@@ -49,10 +50,10 @@ def test_only_web_and_the_factory_import_flask() -> None:
     assert users <= {"web", "__init__"}
 
 
-def test_nothing_that_serves_imports_training() -> None:
+def test_nothing_that_serves_imports_training_or_export() -> None:
     for path in FILES:
         if room(path) in ("serving", "web", "__init__"):
-            assert not any(name.startswith("app.training") for name in imports(path)), path
+            assert not any(name.startswith(("app.training", "app.export")) for name in imports(path)), path
 
 
 def test_only_config_reads_the_environment() -> None:

@@ -33,8 +33,8 @@ class Maker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("Makefile", "requirements.txt", "requirements-train.txt", "requirements-test.txt"):
-            (folder / name).write_bytes((ROOT / name).read_bytes())
+        for path in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+            (folder / path.name).write_bytes(path.read_bytes())
         self.stub = folder / "stub"
         self.stub.write_text(STUB.replace("REAL_ONE", sys.executable))
         self.stub.chmod(0o755)

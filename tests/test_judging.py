@@ -16,10 +16,11 @@ from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Ti
 from app.registry.versions import write_version
 from app.serving.loading import Loader
 from app.serving.mode import Mode
+from app.serving.served import served_mode
 from app.training import comparison
 from app.training.comparison import Row, Run, base_guess, held_back, options_of, rows_named, table
 from app.training.dataset import read_dataset
-from app.training.judging import answers, judge, served_mode
+from app.training.judging import answers, judge
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200)}
 MAX_PIXELS = 10**7

@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -39,24 +40,35 @@ def write_version(
         raise ModelError(f"the version {manifest.version} of {manifest.mode} exists already")
     folder.parent.mkdir(parents=True, exist_ok=True)
     is_first = active_version(folder.parent) is None
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
+    with written_whole(folder) as aside:
         name = NETWORK if manifest.backbone.tuned else HEAD
         (aside / name).write_bytes(save({key: tensor.detach().contiguous() for key, tensor in tensors.items()}))
-        _sync(aside / name)
         for extra, content in (extra_files or {}).items():
             (aside / extra).write_bytes(content)
-            _sync(aside / extra)
         complete = manifest.model_copy(update={"files": {name: sha256_of(aside / name)}})
         write_file(aside / MANIFEST, complete.model_dump_json(indent=2) + "\n")
+    if is_first:
+        set_active(folder.parent, manifest.version)
+    return folder
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill with files, beside `folder`, whose name it takes once all of it is on the disk.
+
+    Where the block fails, nothing is left. The folder that `folder` lies in must exist.
+    """
+    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    try:
+        yield aside
+        for path in aside.iterdir():
+            _sync(path)
+        _sync(aside)
         aside.chmod(0o755)
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     _sync(folder.parent)
-    if is_first:
-        set_active(folder.parent, manifest.version)
-    return folder
 
 
 def read_version(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:

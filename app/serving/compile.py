@@ -18,7 +18,7 @@ from app.vision.transform import Transform
 LOG = logging.getLogger(__name__)
 WARM_BATCHES = (1, 1, 4)
 """TorchScript profiles its first run and optimises on the second; the third is as large as serving's largest."""
-_AGREEMENT = 0.99
+AGREEMENT = 0.99
 """The least cosine similarity between a lower precision's features and float32's, for the lower one to be used."""
 
 Forward = Callable[[Tensor], Tensor]
@@ -68,4 +68,4 @@ def _agree(backbone: nn.Module, lower: Forward, transform: Transform) -> bool:
     batch = drawn_pictures(8, transform, seed=1)
     with torch.inference_mode():
         similarity = torch.nn.functional.cosine_similarity(backbone(batch), lower(batch))
-    return bool(similarity.min() >= _AGREEMENT)
+    return bool(similarity.min() >= AGREEMENT)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from app.errors import ModelError
 from app.registry.manifest import Manifest
 
-_SMOOTHING = 0.05
+SMOOTHING = 0.05
 """What a class without a single neighbour is given of a vote: no class is ever ruled out, and no logit is infinite."""
 
 
@@ -76,7 +76,7 @@ class NeighbourHead:
             alike = functional.normalize(features, dim=1) @ self.neighbours.T
             nearest = alike.topk(min(self.k, len(self.labels)), dim=1).indices
             votes = functional.one_hot(self.labels[nearest], self.classes).sum(dim=1).float()
-            return (votes + _SMOOTHING).log()
+            return (votes + SMOOTHING).log()
 
 
 def head_of(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Head:

@@ -35,8 +35,9 @@ CHECKPOINT_NETWORK = "resnet18"
 class Loader:
     """Builds modes; keeps each backbone once, by fingerprint, for as long as some mode uses it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, backbone: type[Backbone] = Backbone) -> None:
         self._settings = settings
+        self._backbone = backbone
         self._backbones: WeakValueDictionary[str, Backbone] = WeakValueDictionary()
         self._lock = threading.RLock()
 
@@ -161,7 +162,7 @@ class Loader:
         with self._lock:
             backbone = self._backbones.get(_key(key, transform))
             if backbone is None:
-                backbone = Backbone(network, key, transform, self._settings.precision)
+                backbone = self._backbone(network, key, transform, self._settings.precision)
                 self._backbones[_key(key, transform)] = backbone
         return backbone, LinearHead(network.weight, network.bias)
 

@@ -14,9 +14,10 @@ from app.config import Settings
 from app.errors import DataError
 from app.registry.catalog import BASE_MODE
 from app.serving.mode import Mode
+from app.serving.served import served_mode
 from app.training.dataset import read_dataset, split
 from app.training.evaluation import evaluate, wilson
-from app.training.judging import answers, judged_part, served_mode
+from app.training.judging import answers, judged_part
 from app.training.options import Options
 from app.training.outcome import Predictions
 from app.training.run import Order, train

@@ -23,7 +23,8 @@ _PARTS = {"train": "train", "val": "validation", "test": "test", "all": "all"}
 def evaluate_command(mode: str, data: Path, part: str | None, as_json: bool) -> None:
     """Judge MODE (or MODE@VERSION) on the labelled photos of DATA: folders, lists or a zip, as for train."""
     settings = read_settings()
-    from app.training.judging import judge, served_mode
+    from app.serving.served import served_mode
+    from app.training.judging import judge
     from app.training.terminal import judgement_text
 
     loaded = served_mode(mode, settings)

@@ -9,13 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.config import Settings, available_cores
-from app.errors import DataError, ModelError, RequestError
-from app.registry.catalog import BASE_MODE, Entry, scan
-from app.registry.manifest import is_key
-from app.registry.versions import MANIFEST
+from app.config import available_cores
+from app.errors import DataError, RequestError
 from app.serving.batching import MAX_BATCH
-from app.serving.loading import Loader
 from app.serving.mode import Mode
 from app.training.dataset import Dataset, Part, Sample, read_dataset
 from app.training.evaluation import evaluate
@@ -68,36 +64,6 @@ def judgement(mode: Mode, given: Answers, part: str) -> Facts:
         "threshold": threshold_cost(given.predictions, mode.threshold),
         "unreadable": [short(path) for path in given.unreadable],
     }
-
-
-def served_mode(name: str, settings: Settings) -> Mode:
-    """The mode `MODE` (its active version) or `MODE@VERSION`, loaded as the server would, on as many threads.
-
-    Raises:
-        ModelError: there is none of that name, or it cannot be served.
-    """
-    torch.set_num_threads(settings.torch_threads)
-    entry = None if name == BASE_MODE else _entry(name, settings.models_dir)
-    loader = Loader(settings)
-    base = loader.base()
-    if entry is None:
-        return base
-    try:
-        return loader.custom(entry, base)
-    except ModelError as error:
-        raise ModelError(f"The mode {name} cannot be used: {error}.") from error
-
-
-def _entry(name: str, models_dir: Path) -> Entry:
-    key, _, version = name.partition("@")
-    if not version:
-        entry = scan(models_dir).get(key)
-    else:
-        known = is_key(key) and is_key(version) and (models_dir / key / version / MANIFEST).is_file()
-        entry = Entry(key, models_dir / key / version) if known else None
-    if entry is None:
-        raise ModelError(f"There is no trained mode or version called {name!r}.")
-    return entry
 
 
 def judged_part(dataset: Dataset) -> Part:

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.config import Settings
+from app.serving.served import served_mode
 from app.training.base import forward_of, load_base
 from app.training.device import Device
 from app.training.features import FeatureReader, Forward
 from app.training.frozen import Frozen
-from app.training.judging import served_mode
 from app.vision.transform import Transform
 
 

@@ -1,0 +1,47 @@
+"""One mode by name, loaded as the server would: what the commands that judge, teach from or export a mode need."""
+
+from pathlib import Path
+
+import torch
+
+from app.config import Settings
+from app.errors import ModelError
+from app.registry.catalog import BASE_MODE, Entry, scan
+from app.registry.manifest import is_key
+from app.registry.versions import MANIFEST
+from app.serving.backbone import Backbone
+from app.serving.loading import Loader
+from app.serving.mode import Mode
+
+
+def served_mode(name: str, settings: Settings, backbone: type[Backbone] = Backbone) -> Mode:
+    """The mode `MODE` (its active version) or `MODE@VERSION`, on as many threads as the server has.
+
+    `backbone`: the class its backbone is made of, where the caller needs more of it than serving does.
+
+    Raises:
+        ModelError: there is none of that name, or it cannot be served.
+        WeightsError: there is no base model.
+    """
+    torch.set_num_threads(settings.torch_threads)
+    entry = None if name == BASE_MODE else _entry(name, settings.models_dir)
+    loader = Loader(settings, backbone)
+    base = loader.base()
+    if entry is None:
+        return base
+    try:
+        return loader.custom(entry, base)
+    except ModelError as error:
+        raise ModelError(f"The mode {name} cannot be used: {error}.") from error
+
+
+def _entry(name: str, models_dir: Path) -> Entry:
+    key, _, version = name.partition("@")
+    if not version:
+        entry = scan(models_dir).get(key)
+    else:
+        known = is_key(key) and is_key(version) and (models_dir / key / version / MANIFEST).is_file()
+        entry = Entry(key, models_dir / key / version) if known else None
+    if entry is None:
+        raise ModelError(f"There is no trained mode or version called {name!r}.")
+    return entry
