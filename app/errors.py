@@ -14,6 +14,7 @@ WanwuError
 │   ├── TooManyPixels       too_many_pixels     422
 │   └── RateLimited         rate_limited        429
 ├── ServiceError            the caller can wait, or ask the operator
+│   ├── CallerGone          gone                503   nobody reads it: it is for the log and the metrics
 │   ├── InternalError       internal            500
 │   ├── Busy                busy                503
 │   ├── NotReady            not_ready           503
@@ -150,6 +151,12 @@ class RateLimited(RequestError):
 
 class ServiceError(PublicError):
     """The caller can wait, or ask the operator."""
+
+
+class CallerGone(ServiceError):
+    status, code = 503, "gone"
+    sentence_en = "The caller did not wait for the answer."
+    sentence_zh = "请求方已断开，结果未送达。"
 
 
 class InternalError(ServiceError):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.errors import DeadlineExceeded, UnreadableImage
+from app.errors import CallerGone, DeadlineExceeded, UnreadableImage
 from app.serving.batching import MAX_BATCH, Answer, Batcher, Decoded
 
 
@@ -165,10 +165,10 @@ def test_whose_caller_has_gone_is_neither_decoded_nor_computed(batcher: Batcher)
     backbone, decoded = SquaringBackbone(), []
     mode = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
     gone = batcher.submit(mode, lambda: decoded.append(1), later(), is_wanted=lambda: False)
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(CallerGone):
         gone.result(5)
     there = iter([True, False])
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(CallerGone):
         answer(submit(batcher, backbone, 1.0, is_wanted=lambda: next(there)))
     assert (decoded, backbone.batches) == ([], [])
 

@@ -1,6 +1,9 @@
 """Several real gunicorn workers: each follows `models/` by itself, and they add up their metrics."""
 
 import json
+import os
+import runpy
+import socket
 import subprocess
 import sys
 import time
@@ -8,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -92,3 +96,29 @@ def test_metrics_are_those_of_all_workers_together(port: int, cat: Image.Image, 
         list(callers.map(lambda _: post(port, picture), range(12)))
     lines = [line for line in get(port, "/metrics").splitlines() if line.startswith("wanwu_pictures_total{")]
     assert sum(float(line.split()[-1]) for line in lines) == 12
+
+
+def test_a_caller_that_has_gone_costs_no_pass_through_the_network(
+    port: int, cat: Image.Image, encode: Callable[..., bytes]
+) -> None:
+    from bench.load import encode as request_of
+
+    request = request_of(encode(cat))
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(request)
+
+    def gone() -> float:
+        lines = [line for line in get(port, "/metrics").splitlines() if 'code="gone"' in line]
+        return sum(float(line.split()[-1]) for line in lines)
+
+    until(lambda: gone() > 0)
+
+
+def test_the_workers_share_out_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_THREADS", "8")
+    configuration = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    for workers, threads in ((1, "8"), (2, "4"), (3, "2"), (20, "1")):
+        monkeypatch.setenv("TORCH_THREADS", "8")
+        configuration["post_fork"](SimpleNamespace(cfg=SimpleNamespace(workers=workers)), None)
+        assert os.environ["TORCH_THREADS"] == threads

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from app.errors import DeadlineExceeded
+from app.errors import CallerGone, DeadlineExceeded
 from app.serving.mode import Mode
 
 MAX_BATCH = 4
@@ -58,10 +58,11 @@ class _Item:
 
     def drop_if_unwanted(self) -> bool:
         """Whether nobody waits any more: the deadline is past, or the caller has gone. It then has its error."""
-        if time.perf_counter() <= self.deadline_s and self.is_wanted():
-            return False
-        self.answer = DeadlineExceeded()
-        return True
+        if time.perf_counter() > self.deadline_s:
+            self.answer = DeadlineExceeded()
+        elif not self.is_wanted():
+            self.answer = CallerGone()
+        return self.answer is not None
 
     def leave(self) -> None:
         """Tell the caller."""
@@ -101,8 +102,8 @@ class Batcher:
     ) -> "Future[Answer]":
         """Queue one picture; `deadline_s` is a time of `time.perf_counter`.
 
-        The future fails with what `decode` raises, and with DeadlineExceeded when the picture is not begun by then or
-        `is_wanted`, asked before each step, says no.
+        The future fails with what `decode` raises, with DeadlineExceeded when the picture is not begun by then, and
+        with CallerGone when `is_wanted`, asked before each step, says no.
         """
         item = _Item(mode, decode, deadline_s, is_wanted, came_s=time.perf_counter())
         with self._changed:

@@ -54,6 +54,7 @@ class Recogniser:
 
         Raises:
             TooManyFiles: more than `MAX_FILES`. Busy: the queue is full. DeadlineExceeded: no answer in time.
+            CallerGone: `is_wanted` said no.
         """
         if len(pictures) > MAX_FILES:
             raise TooManyFiles(limit=MAX_FILES)
