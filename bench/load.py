@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,12 +57,15 @@ class Run:
         return len(self.outcome.latencies_ms) + self.outcome.errors >= self._at_least
 
 
-def encode(picture: bytes) -> bytes:
-    """A whole HTTP/1.1 request: the picture as the multipart field `file` of `POST /predict`."""
+def encode(pictures: Sequence[bytes], path: str = "/predict") -> bytes:
+    """A whole HTTP/1.1 request: the pictures as the multipart fields `file` of a POST; with none of them, a GET."""
+    if not pictures:
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     head = b'Content-Disposition: form-data; name="file"; filename="picture.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-    body = b"--" + BOUNDARY + b"\r\n" + head + picture + b"\r\n--" + BOUNDARY + b"--\r\n"
+    parts = b"".join(b"--" + BOUNDARY + b"\r\n" + head + picture + b"\r\n" for picture in pictures)
+    body = parts + b"--" + BOUNDARY + b"--\r\n"
     lines = (
-        b"POST /predict HTTP/1.1",
+        f"POST {path} HTTP/1.1".encode(),
         b"Host: 127.0.0.1",
         b"Accept: application/json",
         b"Content-Type: multipart/form-data; boundary=" + BOUNDARY,
@@ -98,9 +102,9 @@ async def connection(port: int, request: bytes, run: Run) -> None:
         writer.close()
 
 
-async def measure(port: int, picture: bytes, connections: int, seconds: float) -> Outcome:
-    """Load the server for so many seconds, after a short warm-up."""
-    run, request = Run(connections, seconds), encode(picture)
+async def measure(port: int, request: bytes, connections: int, seconds: float) -> Outcome:
+    """Load the server with copies of one request for so many seconds, after a short warm-up."""
+    run = Run(connections, seconds)
     await asyncio.gather(*(connection(port, request, run) for _ in range(connections)))
     return run.outcome
 
@@ -111,6 +115,8 @@ if __name__ == "__main__":
     parser.add_argument("picture", type=Path)
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--copies", type=int, default=1, help="of the picture in each request; 0: a GET without any")
+    parser.add_argument("--path", default="/predict")
     options = parser.parse_args()
-    result = asyncio.run(measure(options.port, options.picture.read_bytes(), options.connections, options.seconds))
-    print(json.dumps(asdict(result)))
+    request = encode([options.picture.read_bytes()] * options.copies, options.path)
+    print(json.dumps(asdict(asyncio.run(measure(options.port, request, options.connections, options.seconds)))))
