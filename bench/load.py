@@ -30,13 +30,13 @@ class Outcome:
 class Run:
     """Counts what is answered between the end of the warm-up and the deadline.
 
-    A slow server gets longer: until as many requests have ended as there are connections, so that there is a figure.
+    A slow server gets longer: until `at_least` requests have ended, so that there is a figure.
     """
 
-    def __init__(self, connections: int, seconds: float) -> None:
+    def __init__(self, at_least: int, seconds: float) -> None:
         self.outcome = Outcome()
         self.over = False
-        self._at_least = connections
+        self._at_least = at_least
         self._started = time.perf_counter() + WARM_UP_S
         self._deadline = self._started + seconds
 
@@ -83,7 +83,7 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, r
     return int(head.split(" ", 2)[1]), "connection: close" not in head
 
 
-async def connection(port: int, request: bytes, run: Run) -> None:
+async def connection(port: int, request: bytes, run: Run, pause_s: float) -> None:
     """One caller: keeps its connection while the server does, and opens another one otherwise."""
     writer = None
     while not run.over:
@@ -96,16 +96,18 @@ async def connection(port: int, request: bytes, run: Run) -> None:
         if writer is not None and not stays:
             writer.close()
             writer = None
-        if status != 200:
-            await asyncio.sleep(0.05)  # a server that refuses at once would otherwise be all that is measured
+        # A server that refuses at once would without a pause be all that is measured.
+        await asyncio.sleep(pause_s if status == 200 else max(pause_s, 0.05))
     if writer is not None:
         writer.close()
 
 
-async def measure(port: int, request: bytes, connections: int, seconds: float) -> Outcome:
+async def measure(
+    port: int, request: bytes, connections: int, seconds: float, at_least: int = 0, pause_s: float = 0
+) -> Outcome:
     """Load the server with copies of one request for so many seconds, after a short warm-up."""
-    run = Run(connections, seconds)
-    await asyncio.gather(*(connection(port, request, run) for _ in range(connections)))
+    run = Run(at_least or connections, seconds)
+    await asyncio.gather(*(connection(port, request, run, pause_s) for _ in range(connections)))
     return run.outcome
 
 
@@ -117,6 +119,9 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--copies", type=int, default=1, help="of the picture in each request; 0: a GET without any")
     parser.add_argument("--path", default="/predict")
+    parser.add_argument("--at-least", type=int, default=0, help="answers, however long they take; 0: one a connection")
+    parser.add_argument("--pause", type=float, default=0, help="seconds from an answer to the next request")
     options = parser.parse_args()
     request = encode([options.picture.read_bytes()] * options.copies, options.path)
-    print(json.dumps(asdict(asyncio.run(measure(options.port, request, options.connections, options.seconds)))))
+    load = measure(options.port, request, options.connections, options.seconds, options.at_least, options.pause)
+    print(json.dumps(asdict(asyncio.run(load))))

@@ -6,8 +6,6 @@ whose turn it is not are halted.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -20,7 +18,8 @@ from typing import Any
 from bench import pictures, report, results
 from bench.contenders import EVERYBODY, INSTALL, REFERENCE, WITHOUT_RESNET18, Contender
 from bench.load import Outcome, encode
-from bench.servers import ROOT, BenchError, Server, running
+from bench.rounds import load
+from bench.servers import BenchError, Server, resnet18_weights, running
 
 SMALL, PHONE = "small 0.2 MP", "phone 12 MP"
 MAKERS = {SMALL: pictures.small, PHONE: pictures.large}
@@ -112,21 +111,6 @@ class Comparison:
                     outcomes[server.name].append(load(server.port, picture, connections, self._seconds))
         figures = {name: report.figures(rounds) for name, rounds in outcomes.items()}
         return report.Row(self._model, label, connections, figures)
-
-
-def load(port: int, picture: Path, connections: int, seconds: float, *more: str) -> Outcome:
-    """One round, in a process of its own; `more` are further options of `bench.load`."""
-    command = [sys.executable, "-m", "bench.load", str(port), str(picture)]
-    command += ["--connections", str(connections), "--seconds", str(seconds), *more]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    return Outcome(**json.loads(done.stdout))
-
-
-def resnet18_weights() -> Path | None:
-    """Where ResNet-18's weights lie, or None."""
-    named = os.environ.get("RESNET18_WEIGHTS")
-    candidates = [Path(named)] if named else [ROOT / "models" / "resnet18-f37072fd.pth"]
-    return next((path.resolve() for path in candidates if path.is_file()), None)
 
 
 def _options() -> argparse.Namespace:

@@ -36,10 +36,14 @@ class Server:
         """Halt it. Some servers poll while they wait, which would be taken from the one that is measured."""
         os.killpg(self.process.pid, signal.SIGSTOP)
 
+    def wake(self) -> None:
+        """Let it run again."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Let it run again for as long as the block lasts."""
-        os.killpg(self.process.pid, signal.SIGCONT)
+        """Let it run for as long as the block lasts."""
+        self.wake()
         try:
             yield
         finally:
@@ -78,6 +82,13 @@ def running(
         yield Server(contender.name, port, process, precision, time.monotonic() - started)
     finally:
         _end(process)
+
+
+def resnet18_weights() -> Path | None:
+    """Where ResNet-18's weights lie, or None."""
+    named = os.environ.get("RESNET18_WEIGHTS")
+    candidates = [Path(named)] if named else [ROOT / "models" / "resnet18-f37072fd.pth"]
+    return next((path.resolve() for path in candidates if path.is_file()), None)
 
 
 def free_port() -> int:
