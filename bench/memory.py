@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def resident_mb(group: int) -> dict[str, float]:
-    """`now` and at most so far (`peak`), in MB; what processes share counts in each: too much rather than too little."""
+    """`now` and at most so far (`peak`), in MB; what processes share counts in each: rather too much."""
     total = {"now": 0.0, "peak": 0.0}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # gone meanwhile

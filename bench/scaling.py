@@ -86,9 +86,8 @@ def workers(setting: Setting) -> dict[str, Any]:
     with ExitStack() as stack:
         points = []
         for name, (count, more) in WORKERS.items():
-            (server,) = _resting(
-                WANWUS[:1], setting, stack, {"WEB_CONCURRENCY": str(count), **more}, SETTLE_S * (count > 1)
-            )
+            settings = {"WEB_CONCURRENCY": str(count), **more}
+            (server,) = _resting(WANWUS[:1], setting, stack, settings, settle_s=SETTLE_S if count > 1 else 0)
             points.append(Point(name, count, server, picture, 8))
         curves = sweep(points, setting)
         memory = {one.series: resident_mb(one.server.process.pid)["now"] for one in points}
