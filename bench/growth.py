@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import folders, moments, results, scaling
+from bench import folders, memory, moments, results, scaling
 from bench.rounds import Setting
 from bench.servers import BenchError, resnet18_weights
 
@@ -20,9 +20,11 @@ PARTS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "sizes": scaling.sizes,
     "batches": scaling.batches,
     "modes": scaling.modes,
+    "memory": memory.memory,
     "workers": scaling.workers,
     "at_once": moments.at_once,
     "starts": moments.starts,
+    "stages": moments.stages,
     "livez": moments.livez,
     "steadiness": moments.steadiness,
     "classify": folders.classify,

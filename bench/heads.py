@@ -1,5 +1,6 @@
 """Drawn modes: heads of random weights on the base model's backbone, as many as are asked for."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,12 +20,12 @@ def mode_key(number: int) -> str:
     return f"drawn{number:03d}"
 
 
-def write_heads(models_dir: Path, count: int, weights: Path) -> None:
-    """Write `count` modes of `CLASSES` classes into `models_dir`, on the network that `weights` hold."""
+def write_heads(models_dir: Path, numbers: Iterable[int], weights: Path) -> None:
+    """Write modes of these numbers, `CLASSES` classes each, into `models_dir`, on the network that `weights` hold."""
     base = find_weights(Settings(resnet18_weights=weights, models_dir=models_dir))
     network = build(base.name, base.state_dict())
     backbone = BackboneReference(name=base.name, fingerprint=fingerprint(network.backbone.state_dict()))
-    for number in range(count):
+    for number in numbers:
         generator = torch.Generator().manual_seed(number)
         manifest = Manifest(
             mode=mode_key(number),

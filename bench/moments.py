@@ -15,13 +15,14 @@ from bench.contenders import PLAIN
 from bench.heads import mode_key, write_heads
 from bench.load import Outcome
 from bench.report import figures
-from bench.rounds import Setting, load
+from bench.rounds import Setting, ask, load
 from bench.scaling import WANWUS
 from bench.servers import running
 
 PASSES = 40
 """Forward passes a round."""
 STARTS = 5
+ASKED = 40
 HAMMERING = 64
 STEADY = 500
 STEADY_CONNECTIONS = 16
@@ -30,7 +31,7 @@ STEADY_CONNECTIONS = 16
 def at_once(setting: Setting) -> dict[str, Any]:
     """Five modes asked at once against one, in this process: a picture through the backbone and the heads."""
     models = setting.folder / "models-at-once"
-    write_heads(models, 5, setting.weights)
+    write_heads(models, range(5), setting.weights)
     result = {}
     for contender in WANWUS:
         precision = contender.settings["PRECISION"]
@@ -56,6 +57,21 @@ def starts(setting: Setting) -> dict[str, Any]:
             with running(contender, setting.weights, setting.folder) as server:
                 taken.setdefault(contender.name, []).append(server.ready_s)
     return {"ready_s": {name: median(seconds) for name, seconds in taken.items()}, "starts": STARTS}
+
+
+def stages(setting: Setting) -> dict[str, Any]:
+    """Where the time of a lone request goes, as the answers themselves say: milliseconds, medians."""
+    files = {"small 0.2 MP": setting.folder / "small.jpg", "phone 12 MP": setting.folder / "large.jpg"}
+    for make, path in zip((pictures.small, pictures.large), files.values(), strict=True):
+        make(path)
+    result: dict[str, Any] = {}
+    for contender in WANWUS:
+        with running(contender, setting.weights, setting.folder) as server:
+            for name, path in files.items():
+                told = [ask(server.port, path)["timing_ms"] for _ in range(ASKED)]
+                medians = {stage: median(one[stage] for one in told) for stage in told[0]}
+                result.setdefault(contender.name, {})[name] = medians
+    return {"asked": ASKED, "servers": result}
 
 
 def livez(setting: Setting) -> dict[str, Any]:

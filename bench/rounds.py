@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.load import Outcome
+from bench.load import Outcome, encode
 from bench.report import figures
 from bench.servers import ROOT, Server
 
@@ -36,6 +37,17 @@ class Point:
     picture: Path
     connections: int = 1
     more: tuple[str, ...] = ()
+
+
+def ask(port: int, picture: Path) -> dict[str, Any]:
+    """Post one picture, and return the answer."""
+    head, _, body = encode([picture.read_bytes()]).partition(b"\r\n\r\n")
+    content_type = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Type: "))
+    headers = {"Content-Type": content_type.partition(b": ")[2].decode()}
+    query = urllib.request.Request(f"http://127.0.0.1:{port}/predict", data=body, headers=headers)
+    with urllib.request.urlopen(query, timeout=60) as answer:
+        content: dict[str, Any] = json.load(answer)
+    return content
 
 
 def load(port: int, picture: Path, connections: int, seconds: float, *more: str) -> Outcome:

@@ -5,10 +5,8 @@ whose turn it is not are halted.
 """
 
 import argparse
-import json
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -17,8 +15,8 @@ from typing import Any
 
 from bench import pictures, report, results
 from bench.contenders import EVERYBODY, INSTALL, REFERENCE, WITHOUT_RESNET18, Contender
-from bench.load import Outcome, encode
-from bench.rounds import load
+from bench.load import Outcome
+from bench.rounds import ask, load
 from bench.servers import BenchError, Server, resnet18_weights, running
 
 SMALL, PHONE = "small 0.2 MP", "phone 12 MP"
@@ -132,14 +130,10 @@ def _check_that_they_agree(servers: Sequence[Server], picture: Path) -> None:
 
     A lower precision than float32 may take the reference's second or third for its first.
     """
-    head, _, body = encode([picture.read_bytes()]).partition(b"\r\n\r\n")
-    content_type = next(line for line in head.split(b"\r\n") if line.startswith(b"Content-Type: "))
-    headers = {"Content-Type": content_type.partition(b": ")[2].decode()}
     expected: list[int] = []
     for server in servers:
-        query = urllib.request.Request(f"http://127.0.0.1:{server.port}/predict", data=body, headers=headers)
-        with server.awake(), urllib.request.urlopen(query, timeout=60) as answer:
-            seen = [one["index"] for one in json.load(answer)["results"][0]["top"]]
+        with server.awake():
+            seen = [one["index"] for one in ask(server.port, picture)["results"][0]["top"]]
         expected = seen if server.name == REFERENCE else expected
         if seen[0] not in expected[: 1 if server.precision == "float32" else 3]:
             raise BenchError(f"{server.name} and the {REFERENCE} disagree on {picture.name}: {seen} and {expected}")

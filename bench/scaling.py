@@ -62,22 +62,20 @@ def batches(setting: Setting) -> dict[str, Any]:
 
 
 def modes(setting: Setting) -> dict[str, Any]:
-    """Custom modes served, the last of them asked, small pictures, 8 callers; and each server's memory after that."""
+    """Custom modes served, the last of them asked, small pictures, 8 callers."""
     picture = _small(setting)
     curves: dict[str, Any] = {}
-    memory: dict[str, list[dict[str, float]]] = {}
     for contender in WANWUS:
         with ExitStack() as stack:
             points = []
             for count in MODES:
                 models = setting.folder / f"models-{contender.name}-{count}"
-                write_heads(models, count, setting.weights)
+                write_heads(models, range(count), setting.weights)
                 (server,) = _resting([contender], setting, stack, {"MODELS_DIR": str(models)})
                 path = ("--path", f"/predict?mode={mode_key(count - 1)}")
                 points.append(Point(contender.name, count, server, picture, 8, path))
             curves |= sweep(points, setting)
-            memory[contender.name] = [{"x": one.x, **resident_mb(one.server.process.pid)} for one in points]
-    return {"curves": curves, "memory": memory}
+    return {"curves": curves}
 
 
 def workers(setting: Setting) -> dict[str, Any]:
@@ -90,7 +88,7 @@ def workers(setting: Setting) -> dict[str, Any]:
             (server,) = _resting(WANWUS[:1], setting, stack, settings, settle_s=SETTLE_S if count > 1 else 0)
             points.append(Point(name, count, server, picture, 8))
         curves = sweep(points, setting)
-        memory = {one.series: resident_mb(one.server.process.pid)["now"] for one in points}
+        memory = {one.series: resident_mb(one.server.process.pid) for one in points}
     return {"curves": curves, "memory": memory}
 
 
