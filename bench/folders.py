@@ -29,10 +29,10 @@ def classify(setting: Setting) -> dict[str, Any]:
         for count, folder in sizes.items():
             for kind in KINDS:
                 taken.setdefault((kind, count), []).append(_seconds(kind, folder, count, setting))
-    return {"pictures": PICTURES, "kinds": {kind: _speed(taken[kind, PICTURES], taken[kind, 1]) for kind in KINDS}}
+    return {"pictures": PICTURES, "kinds": {kind: speed(taken[kind, PICTURES], taken[kind, 1]) for kind in KINDS}}
 
 
-def _speed(whole: list[float], start: list[float]) -> dict[str, float]:
+def speed(whole: list[float], start: list[float]) -> dict[str, float]:
     """Medians of the rounds, and pictures a second once started."""
     whole_s, start_s = median(whole), median(start)
     return {"whole_s": whole_s, "start_s": start_s, "pictures_s": (PICTURES - 1) / max(whole_s - start_s, 1e-9)}

@@ -50,13 +50,14 @@ def curves(plot: Plot, series: Mapping[str, Sequence[Mapping[str, Any]]]) -> str
     top = max(one[plot.figure] for points in kept.values() for one in points)
     ticks = round_ticks(0, top)
     across = math.log2 if plot.logarithmic else float
+    marked = [across(place) for place in places] if plot.logarithmic else round_ticks(0, places[-1])
     chart = Chart(
         Words(plot.title, ""),
         Axis(
             Words(plot.x, ""),
-            across(places[0]),
-            across(places[-1]),
-            [across(place) for place in places],
+            marked[0],
+            marked[-1],
+            marked,
             lambda value: f"{2**value if plot.logarithmic else value:.4g}",
         ),
         Axis(Words(plot.title, ""), ticks[0], ticks[-1], ticks),
@@ -98,7 +99,7 @@ def _alone(chart: Markup, width: int, height: int) -> str:
     """The chart on a sheet of its own, whose colours do not depend on the page that shows it."""
     whole = f"{-_MARGIN} {-_MARGIN} {width + 2 * _MARGIN} {height + 2 * _MARGIN}"
     sheet = f'<rect class="paper" x="{-_MARGIN}" y="{-_MARGIN}" width="100%" height="100%" rx="6"/>'
-    inner = chart.replace("<svg ", f'<svg width="{width}" height="{height}" overflow="visible" ', 1)
+    inner = str(chart).replace("<svg ", f'<svg width="{width}" height="{height}" overflow="visible" ', 1)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{whole}" width="{2 * width}">\n'
         f"<style>{_STYLE}</style>\n{sheet}\n{inner}\n</svg>\n"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -11,10 +12,17 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
+from app.registry.catalog import scan
+from app.registry.versions import read_version
+from bench import folders, page, pictures, plots, results, tables
 from bench.contenders import Contender
+from bench.growth import PARTS
+from bench.heads import mode_key, write_heads
 from bench.load import Outcome, encode, measure
 from bench.report import Bar, Figures, Row, bars_table, figures, losses, table
 from bench.servers import running
@@ -137,6 +145,86 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 
 def test_what_is_not_installed_is_missed() -> None:
     assert Contender("rival", "", (), modules=("json", "no_such_module")).missing() == ["no_such_module"]
+
+
+def test_pictures_have_their_size_and_no_two_views_are_alike(tmp_path: Path) -> None:
+    pictures.of_size(tmp_path / "large.jpg", 0.3)
+    with Image.open(tmp_path / "large.jpg") as large:
+        assert large.width * 3 == large.height * 4
+        assert large.width * large.height == pytest.approx(0.3e6, rel=0.02)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    pictures.many(folder, 3)
+    assert len({path.read_bytes() for path in folder.iterdir()}) == 3
+
+
+def test_drawn_modes_stand_on_the_base_model(toy_weights: Path, tmp_path: Path) -> None:
+    write_heads(tmp_path, range(2, 4), toy_weights)
+    entries = scan(tmp_path)
+    assert set(entries) == {mode_key(2), mode_key(3)}
+    first, second = (read_version(entry.path) for entry in entries.values())
+    assert first[0].backbone == second[0].backbone
+    assert not (first[1]["weight"] == second[1]["weight"]).all()
+
+
+def test_the_newest_result_of_a_name_is_read_back(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-01T000000Z-starts.json").write_text('{"old": 1}')
+    path = results.save("starts", tmp_path, {"ready_s": {}}, {"cores": 2})
+    assert results.newest("starts", tmp_path)["ready_s"] == {}
+    assert json.loads(path.read_text())["machine"] == {"cores": 2}
+    with pytest.raises(FileNotFoundError, match="livez"):
+        results.newest("livez", tmp_path)
+
+
+def point(x: float, value: float) -> dict[str, float]:
+    return {"x": x, "requests": 1, "errors": 0, "requests_s": value, "p50_ms": value, "p99_ms": value}
+
+
+CURVES = {"Wanwu float32": [point(1, 10), point(4, 20)], "Wanwu int8": [point(1, 30), point(4, float("nan"))]}
+
+
+def test_a_plot_is_a_file_that_stands_alone() -> None:
+    for logarithmic in (True, False):
+        svg = plots.curves(plots.Plot("Rate", "connections", "requests_s", logarithmic), CURVES)
+        root = ElementTree.fromstring(svg)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "prefers-color-scheme: dark" in svg
+        assert len(root.findall(".//{*}polyline")) == 1  # a single point is a dot
+    svg = plots.bars("Rate", {"reference": 1.0, "Wanwu int8": 4.0})
+    widths = [float(one.get("width", "")) for one in ElementTree.fromstring(svg).findall(".//{*}rect")[1:]]
+    assert widths[1] == pytest.approx(4 * widths[0])
+
+
+def test_tables_say_what_was_reached() -> None:
+    assert tables.curves({"curves": CURVES}, "connections").splitlines()[2] == (
+        "| 1 | 10.0 | 10.0 | 10.0 | 30.0 | 30.0 | 30.0 |"
+    )
+    grown = {"servers": {"Wanwu int8": [{"x": 20, "mb": 400.0}, {"x": 100, "mb": 560.0}]}}
+    printed = tables.memory(grown)
+    assert "| Wanwu int8: MB with 20 modes | 400 | ≤ 500 | yes |" in printed
+    assert "| Wanwu int8: MB for each further mode | 2.00 | ≤ 1 | **no** |" in printed
+    assert "| 1.200 × | ≤ 1.1 | **no** |" in tables.at_once({"modes": {"Wanwu int8": {"one_ms": 10, "five_ms": 12}}})
+
+
+def test_a_folder_is_timed_with_and_without_its_start() -> None:
+    speed = folders.speed(whole=[6.0, 5.0, 99.0], start=[2.0, 2.01, 1.0])
+    assert speed == {"whole_s": 6.0, "start_s": 2.0, "pictures_s": (folders.PICTURES - 1) / 4}
+
+
+def test_the_page_is_filled_at_its_markers() -> None:
+    text = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n"
+    once = page.replaced(text, "x", "new \\1")
+    assert once == "a\n<!-- begin x -->\nnew \\1\n<!-- end x -->\nb\n"
+    assert page.replaced(once, "x", "new \\1") == once
+    with pytest.raises(ValueError, match="stands 0 times"):
+        page.replaced(text, "y", "")
+
+
+def test_the_page_has_a_place_for_each_table_and_a_file_for_each_plot() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- begin (\S+) -->", text)) == set(page.TABLES)
+    assert set(re.findall(r"\(performance/(\S+)\.svg\)", text)) == {*page.CURVES, *page.BARS}
+    assert {part for part, _ in page.TABLES.values()} == {*PARTS, "serving"}
 
 
 @pytest.mark.slow
