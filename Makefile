@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 SERVE := $(VENV)/serve.stamp
 TRAIN := $(VENV)/train.stamp
 TEST := $(VENV)/test.stamp
+BENCH := $(VENV)/bench.stamp
 
 # In an offline bundle the wheels lie beside this file, and no index is asked.
 BUNDLED := $(wildcard wheels)
@@ -45,7 +46,7 @@ lint: $(TEST) ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(TEST) ## measure against the plain reference; ARGS="--quick" for a look
+bench: $(BENCH) ## measure against the plain reference and rivals; ARGS="--quick" for a look
 	@$(BIN)/python -m app bench $(ARGS)
 
 bundle: $(SERVE) ## pack code, wheels and weights into dist/, for a machine with no network
@@ -84,3 +85,8 @@ $(TEST): requirements-test.txt requirements-export.txt $(TRAIN)
 	@echo "Installing what the tests need into $(VENV) (once) …"
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-test.txt
 	@touch $@
+
+$(BENCH): requirements-bench.txt $(TEST)
+	@echo "Installing the servers that Wanwu is compared with into $(VENV) (once) …"
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-bench.txt && touch $@ || \
+	  echo "They cannot be installed here: Wanwu is compared with the plain reference only." >&2

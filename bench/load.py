@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,13 +30,13 @@ class Outcome:
 class Run:
     """Counts what is answered between the end of the warm-up and the deadline.
 
-    A slow server gets longer: until as many requests have ended as there are connections, so that there is a figure.
+    A slow server gets longer: until `at_least` requests have ended, so that there is a figure.
     """
 
-    def __init__(self, connections: int, seconds: float) -> None:
+    def __init__(self, at_least: int, seconds: float) -> None:
         self.outcome = Outcome()
         self.over = False
-        self._at_least = connections
+        self._at_least = at_least
         self._started = time.perf_counter() + WARM_UP_S
         self._deadline = self._started + seconds
 
@@ -56,12 +57,15 @@ class Run:
         return len(self.outcome.latencies_ms) + self.outcome.errors >= self._at_least
 
 
-def encode(picture: bytes) -> bytes:
-    """A whole HTTP/1.1 request: the picture as the multipart field `file` of `POST /predict`."""
+def encode(pictures: Sequence[bytes], path: str = "/predict") -> bytes:
+    """A whole HTTP/1.1 request: the pictures as the multipart fields `file` of a POST; with none of them, a GET."""
+    if not pictures:
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     head = b'Content-Disposition: form-data; name="file"; filename="picture.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-    body = b"--" + BOUNDARY + b"\r\n" + head + picture + b"\r\n--" + BOUNDARY + b"--\r\n"
+    parts = b"".join(b"--" + BOUNDARY + b"\r\n" + head + picture + b"\r\n" for picture in pictures)
+    body = parts + b"--" + BOUNDARY + b"--\r\n"
     lines = (
-        b"POST /predict HTTP/1.1",
+        f"POST {path} HTTP/1.1".encode(),
         b"Host: 127.0.0.1",
         b"Accept: application/json",
         b"Content-Type: multipart/form-data; boundary=" + BOUNDARY,
@@ -79,7 +83,7 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, r
     return int(head.split(" ", 2)[1]), "connection: close" not in head
 
 
-async def connection(port: int, request: bytes, run: Run) -> None:
+async def connection(port: int, request: bytes, run: Run, pause_s: float) -> None:
     """One caller: keeps its connection while the server does, and opens another one otherwise."""
     writer = None
     while not run.over:
@@ -92,16 +96,18 @@ async def connection(port: int, request: bytes, run: Run) -> None:
         if writer is not None and not stays:
             writer.close()
             writer = None
-        if status != 200:
-            await asyncio.sleep(0.05)  # a server that refuses at once would otherwise be all that is measured
+        # A server that refuses at once would without a pause be all that is measured.
+        await asyncio.sleep(pause_s if status == 200 else max(pause_s, 0.05))
     if writer is not None:
         writer.close()
 
 
-async def measure(port: int, picture: bytes, connections: int, seconds: float) -> Outcome:
-    """Load the server for so many seconds, after a short warm-up."""
-    run, request = Run(connections, seconds), encode(picture)
-    await asyncio.gather(*(connection(port, request, run) for _ in range(connections)))
+async def measure(
+    port: int, request: bytes, connections: int, seconds: float, at_least: int = 0, pause_s: float = 0
+) -> Outcome:
+    """Load the server with copies of one request for so many seconds, after a short warm-up."""
+    run = Run(at_least or connections, seconds)
+    await asyncio.gather(*(connection(port, request, run, pause_s) for _ in range(connections)))
     return run.outcome
 
 
@@ -111,6 +117,11 @@ if __name__ == "__main__":
     parser.add_argument("picture", type=Path)
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--copies", type=int, default=1, help="of the picture in each request; 0: a GET without any")
+    parser.add_argument("--path", default="/predict")
+    parser.add_argument("--at-least", type=int, default=0, help="answers, however long they take; 0: one a connection")
+    parser.add_argument("--pause", type=float, default=0, help="seconds from an answer to the next request")
     options = parser.parse_args()
-    result = asyncio.run(measure(options.port, options.picture.read_bytes(), options.connections, options.seconds))
-    print(json.dumps(asdict(result)))
+    request = encode([options.picture.read_bytes()] * options.copies, options.path)
+    load = measure(options.port, request, options.connections, options.seconds, options.at_least, options.pause)
+    print(json.dumps(asdict(asyncio.run(load))))

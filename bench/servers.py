@@ -1,15 +1,18 @@
-"""Start and end the two servers that are compared; each is a process group of its own, ended by its id."""
+"""Start, stop and end the servers that are compared; each is a process group of its own, known by its id."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+from bench.contenders import Contender
 
 ROOT = Path(__file__).resolve().parent.parent
 START_LIMIT_S = 90
@@ -19,23 +22,43 @@ class BenchError(Exception):
     """A sentence for whoever runs the benchmark."""
 
 
-@contextmanager
-def reference(weights: Path | None, folder: Path) -> Iterator[int]:
-    """The plain reference on a free port, which is yielded."""
-    port = free_port()
-    options = ["--weights", str(weights)] if weights else []
-    command = [sys.executable, "-m", "bench.reference", "--port", str(port), *options]
-    with _running("reference", command, {}, port, folder):
-        yield port
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that is up. `precision` is what it says itself; `ready_s` is how long it took from its start."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+    precision: str
+    ready_s: float
+
+    def rest(self) -> None:
+        """Halt it. Some servers poll while they wait, which would be taken from the one that is measured."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it run again."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let it run for as long as the block lasts."""
+        self.wake()
+        try:
+            yield
+        finally:
+            self.rest()
 
 
 @contextmanager
-def wanwu(weights: Path | None, folder: Path) -> Iterator[int]:
-    """Wanwu as `make run` serves it on a free port, which is yielded; without weights EfficientNet-Lite0 answers."""
-    port = free_port()
+def running(
+    contender: Contender, weights: Path | None, folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """The server on a free port, ready; logs go to `folder`. Without weights EfficientNet-Lite0 answers."""
     empty = folder / "empty"
     empty.mkdir(exist_ok=True)
-    settings = {
+    port = free_port()
+    environment = {
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "MODELS_DIR": str(empty),
@@ -43,8 +66,29 @@ def wanwu(weights: Path | None, folder: Path) -> Iterator[int]:
         "RESNET18_WEIGHTS": str(weights or ""),
         "RATE_LIMIT": "",
     }
-    with _running("wanwu", [sys.executable, "-m", "app", "serve"], settings, port, folder):
-        yield port
+    log = folder / f"{contender.name.replace(' ', '-')}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            contender.command(port),
+            cwd=ROOT,
+            env={**os.environ, **environment, **contender.settings, **(settings or {})},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        started = time.monotonic()
+        precision = _wait_until_ready(process, contender.name, port, log)
+        yield Server(contender.name, port, process, precision, time.monotonic() - started)
+    finally:
+        _end(process)
+
+
+def resnet18_weights() -> Path | None:
+    """Where ResNet-18's weights lie, or None."""
+    named = os.environ.get("RESNET18_WEIGHTS")
+    candidates = [Path(named)] if named else [ROOT / "models" / "resnet18-f37072fd.pth"]
+    return next((path.resolve() for path in candidates if path.is_file()), None)
 
 
 def free_port() -> int:
@@ -55,32 +99,28 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def _running(name: str, command: list[str], settings: dict[str, str], port: int, folder: Path) -> Iterator[None]:
-    log = folder / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        _wait_until_ready(process, name, port, log)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and a moment later end what is left of its group, such as workers that lost their parent."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGCONT)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=20)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], name: str, port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], name: str, port: int, log: Path) -> str:
+    """The precision that it then claims; a server that says nothing of it runs as torch does by itself."""
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-                return
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+                body = answer.read()
         except OSError:  # not listening yet, or 503
-            time.sleep(0.2)
+            time.sleep(0.05)
+            continue
+        return str(json.loads(body)["model"]["precision"]) if body.startswith(b"{") else "float32"
     last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
     raise BenchError(f"The server '{name}' did not become ready. Its last lines:\n{last}")
