@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from app.config import ROOT, read_settings
+from app.config import ROOT, read_settings, set_library_defaults
 from app.errors import OperatorError, PublicError
 
 LAZY = {
@@ -23,6 +23,8 @@ LAZY = {
 
 _OPERATORS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 """A disk that is full, or not to be written to: nothing that a traceback would help with."""
+
+set_library_defaults()
 
 
 class Commands(click.Group):
@@ -70,8 +72,6 @@ def serve() -> None:
     click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     os.chdir(ROOT)
-    # glibc would keep freed memory for each of the many threads apart: 100 MB under load.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.execv(command[0], command)  # noqa: S606 - our own arguments, no shell
 
 
@@ -126,7 +126,9 @@ def classify(
     manager.load()
     chosen = manager.mode(mode)
     kind = format_ or ("jsonl" if output and output.suffix in (".jsonl", ".ndjson") else "csv")
-    choice = Choice(chosen, chosen.threshold if threshold is None else threshold, top_k, settings.max_pixels)
+    choice = Choice(
+        chosen, chosen.threshold if threshold is None else threshold, top_k, settings.max_pixels, settings.torch_threads
+    )
     counts = classify_files(find_pictures(paths), choice, kind, output)
     click.echo(counts.sentence(), err=True)
 

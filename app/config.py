@@ -19,6 +19,17 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def set_library_defaults() -> None:
+    """Set what torch and the C library read for themselves as they are loaded, where the operator has not.
+
+    A thread of OpenMP's that waits for another spins, unless told not to, and takes the core that the other wants as
+    soon as anything else runs on the machine: a pass then takes up to ten times as long. And glibc would keep freed
+    memory apart for each of the server's many threads: 100 MB under load (this counts for processes started from here).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+
 class Settings(BaseSettings):
     """What the operator may choose, one environment variable each (`HOST`, `PORT`, …); immutable once read."""
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from app.errors import CallerGone, DeadlineExceeded
 from app.serving.mode import Mode
+from app.vision.picture import decode
 
 MAX_BATCH = 4
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
@@ -29,6 +30,17 @@ class Decoded:
     format: str
     width: int
     height: int
+
+
+def decoded(data: bytes, mode: Mode, max_pixels: int) -> Decoded:
+    """An upload as the mode's network takes it.
+
+    Raises:
+        RequestError: it cannot be read; see `picture.decode`.
+    """
+    transform = mode.backbone.transform
+    picture = decode(data, max_pixels=max_pixels, shortest_side=transform.resize)
+    return Decoded(transform(picture.image), picture.format, picture.width, picture.height)
 
 
 @dataclass(frozen=True, slots=True)

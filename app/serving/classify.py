@@ -2,26 +2,25 @@
 
 import csv
 import json
+import math
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import click
-import torch
 from torch import Tensor
 
-from app.config import available_cores
 from app.errors import OperatorError, RequestError, UnreadableImage
-from app.serving.batching import MAX_BATCH
+from app.serving.batching import MAX_BATCH, Answer, Batcher, Decoded, decoded
 from app.serving.decision import decide
 from app.serving.mode import Mode
-from app.vision.picture import decode
 
 SUFFIXES = frozenset(
     f".{name}"
@@ -29,7 +28,7 @@ SUFFIXES = frozenset(
 )
 COLUMNS = ("path", "mode", "version", "unknown", "label", "label_zh", "confidence", "top", "error")
 _AHEAD = 2 * MAX_BATCH
-"""How many pictures are decoded ahead of the network: enough to keep it busy, few enough to bound memory."""
+"""How many pictures are on their way for each thread: enough to keep it busy, few enough to bound memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,7 @@ class Choice:
     threshold: float
     top_k: int
     max_pixels: int
+    threads: int
 
 
 @dataclass(slots=True)
@@ -53,13 +53,6 @@ class Counts:
     def sentence(self) -> str:
         """One line for the operator."""
         return f"{self.done} pictures classified, {self.bad} could not be read, {self.skipped} were done before."
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    path: str
-    tensor: Tensor | None
-    error: str | None
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -86,52 +79,48 @@ def classify_files(pictures: Sequence[Path], choice: Choice, kind: str, output: 
     counts = Counts(skipped=len(pictures) - len(waiting))
     with (
         _writer(output, kind) as write,
-        ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool,
         click.progressbar(length=len(waiting), label=choice.mode.key, file=sys.stderr) as bar,
+        closing(Batcher(choice.threads)) as batcher,
     ):
-        rows = _decoded(waiting, choice, pool)
-        while batch := list(islice(rows, MAX_BATCH)):
-            for answer in _answers(batch, choice):
-                write(answer)
-                counts.done += answer["error"] is None
-                counts.bad += answer["error"] is not None
-                if answer["error"]:
-                    click.echo(f"\n{answer['path']}: {answer['error']}", err=True)
-            bar.update(len(batch))
+        for answer in _answers(waiting, choice, batcher):
+            write(answer)
+            counts.done += answer["error"] is None
+            counts.bad += answer["error"] is not None
+            if answer["error"]:
+                click.echo(f"\n{answer['path']}: {answer['error']}", err=True)
+            bar.update(1)
     return counts
 
 
-def _decoded(pictures: Iterable[Path], choice: Choice, pool: ThreadPoolExecutor) -> Iterator[_Row]:
-    """The pictures in order, decoded a little ahead of the one that is asked for."""
+def _answers(pictures: Iterable[Path], choice: Choice, batcher: Batcher) -> Iterator[dict[str, Any]]:
+    """The answers in the pictures' order; so many are on their way that no core waits."""
     remaining = iter(pictures)
-    ahead: deque[Future[_Row]] = deque(pool.submit(_decode, path, choice) for path in islice(remaining, _AHEAD))
-    while ahead:
-        row = ahead.popleft().result()
-        ahead.extend(pool.submit(_decode, path, choice) for path in islice(remaining, 1))
-        yield row
+    ahead: deque[tuple[Path, Future[Answer]]] = deque()
+    while True:
+        for path in islice(remaining, _AHEAD * choice.threads - len(ahead)):
+            ahead.append((path, batcher.submit(choice.mode, partial(_decode, path, choice), math.inf)))
+        if not ahead:
+            return
+        yield _row(*ahead.popleft(), choice)
 
 
-def _decode(path: Path, choice: Choice) -> _Row:
-    transform = choice.mode.backbone.transform
+def _decode(path: Path, choice: Choice) -> Decoded:
     try:
-        picture = decode(path.read_bytes(), max_pixels=choice.max_pixels, shortest_side=transform.resize)
-    except RequestError as error:
-        return _Row(str(path), None, error.code)
-    except OSError:
-        return _Row(str(path), None, UnreadableImage.code)
-    return _Row(str(path), transform(picture.image), None)
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage from error
+    return decoded(data, choice.mode, choice.max_pixels)
 
 
-def _answers(batch: Sequence[_Row], choice: Choice) -> Iterator[dict[str, Any]]:
-    tensors = [row.tensor for row in batch if row.tensor is not None]
+def _row(path: Path, future: "Future[Answer]", choice: Choice) -> dict[str, Any]:
     mode = choice.mode
-    probabilities = iter(mode.probabilities(mode.backbone.features(torch.stack(tensors))) if tensors else ())
-    for row in batch:
-        answer: dict[str, Any] = dict.fromkeys(COLUMNS)
-        answer.update(path=row.path, mode=mode.key, version=mode.model.version, error=row.error)
-        if row.tensor is not None:
-            answer.update(_decided(next(probabilities), choice))
-        yield answer
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row.update(path=str(path), mode=mode.key, version=mode.model.version)
+    try:
+        row.update(_decided(future.result().probabilities, choice))
+    except RequestError as error:
+        row["error"] = error.code
+    return row
 
 
 def _decided(probabilities: Tensor, choice: Choice) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from functools import partial
 
 from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
-from app.serving.batching import Answer, Batcher, Decoded
+from app.serving.batching import Answer, Batcher, decoded
 from app.serving.manager import ModelManager
 from app.serving.mode import Mode
-from app.vision.picture import decode
 
 MAX_FILES = 64
 """The most pictures in one request: a bound on memory and on how long one caller can hold the others up."""
@@ -61,7 +60,8 @@ class Recogniser:
         with self._admitted(len(pictures)):
             deadline = time.perf_counter() + self._settings.deadline_s
             waiting = [
-                self._batcher.submit(mode, partial(self._decode, data, mode), deadline, is_wanted) for data in pictures
+                self._batcher.submit(mode, partial(decoded, data, mode, self._settings.max_pixels), deadline, is_wanted)
+                for data in pictures
             ]
             return [_outcome(one, deadline) for one in waiting]
 
@@ -86,11 +86,6 @@ class Recogniser:
                 self._in_flight -= count
                 took = (time.perf_counter() - started) / shared_by
                 self._seconds_a_picture += _SMOOTHING * (took - self._seconds_a_picture)
-
-    def _decode(self, data: bytes, mode: Mode) -> Decoded:
-        transform = mode.backbone.transform
-        picture = decode(data, max_pixels=self._settings.max_pixels, shortest_side=transform.resize)
-        return Decoded(transform(picture.image), picture.format, picture.width, picture.height)
 
 
 def _outcome(waiting: "Future[Answer]", deadline: float) -> Answer | RequestError:
