@@ -24,8 +24,6 @@ LAZY = {
 _OPERATORS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 """A disk that is full, or not to be written to: nothing that a traceback would help with."""
 
-set_library_defaults()
-
 
 class Commands(click.Group):
     """Says an operator's error in one sentence, without a traceback."""
@@ -72,6 +70,7 @@ def serve() -> None:
     click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     os.chdir(ROOT)
+    set_library_defaults()
     os.execv(command[0], command)  # noqa: S606 - our own arguments, no shell
 
 

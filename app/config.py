@@ -20,13 +20,10 @@ def available_cores() -> int:
 
 
 def set_library_defaults() -> None:
-    """Set what torch and the C library read for themselves as they are loaded, where the operator has not.
+    """Set what the C library reads as a process starts, for those started from here, where the operator has not.
 
-    A thread of OpenMP's that waits for another spins, unless told not to, and takes the core that the other wants as
-    soon as anything else runs on the machine: a pass then takes up to ten times as long. And glibc would keep freed
-    memory apart for each of the server's many threads: 100 MB under load (this counts for processes started from here).
+    glibc would keep freed memory apart for each of the server's many threads: 100 MB under load.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 
