@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from app.errors import CallerGone, DeadlineExceeded, UnreadableImage
+from app.serving import batching
 from app.serving.batching import MAX_BATCH, Answer, Batcher, Decoded
 
 
@@ -198,3 +199,16 @@ def test_closing_finishes_what_waits() -> None:
     futures = [submit(batcher, backbone, float(n)) for n in range(5)]
     batcher.close()
     assert all(future.done() for future in futures)
+
+
+def test_after_a_while_without_work_memory_is_given_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(batching, "IDLE_S", 0.05)
+    monkeypatch.setattr(batching, "give_back_freed_memory", lambda: given_back.append(1))
+    batcher, backbone = Batcher(2), SquaringBackbone()
+    time.sleep(0.2)
+    assert given_back == [], "there was no work yet"
+    assert answer(submit(batcher, backbone, 2.0)) == 4
+    time.sleep(0.4)
+    assert given_back == [1]
+    batcher.close()

@@ -15,11 +15,16 @@ import torch
 from torch import Tensor
 
 from app.errors import CallerGone, DeadlineExceeded
+from app.serving.memory import give_back_freed_memory
 from app.serving.mode import Mode
 from app.vision.picture import decode
 
 MAX_BATCH = 4
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
+
+
+IDLE_S = 5.0
+"""After so long without work the memory that the last crowd took is given back, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Batcher:
         self._leaving: deque[_Batch] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._has_worked = False
         self._threads = [threading.Thread(target=self._work, name=f"core-{n}", daemon=True) for n in range(cores)]
         for thread in self._threads:
             thread.start()
@@ -158,7 +164,9 @@ class Batcher:
                 if self._closed and self._free == self._cores:
                     self._changed.notify_all()
                     return None
-                self._changed.wait()
+                if not self._changed.wait(IDLE_S) and self._has_worked and self._free == self._cores:
+                    self._has_worked = False
+                    give_back_freed_memory()
 
     def _form_batch(self) -> _Batch:
         """What is at the head of the queue for one backbone, and the cores for it."""
@@ -168,6 +176,7 @@ class Batcher:
         batch = _Batch(items, 1 if self._undecoded or self._decoded else self._free)
         self._free -= batch.threads
         self._leaving.append(batch)
+        self._has_worked = True
         return batch
 
     def _decode(self, item: _Item) -> None:

@@ -5,11 +5,13 @@ import gc
 
 
 def give_back_memory() -> None:
-    """Return freed memory to the operating system, where the C library keeps it for later, as glibc does.
-
-    Loading a network leaves 100 MB and more of copies behind, in cycles or freed, which would stay the server's.
-    """
+    """After loading: a network leaves 100 MB and more of copies behind, in cycles or freed."""
     gc.collect()
+    give_back_freed_memory()
+
+
+def give_back_freed_memory() -> None:
+    """Return freed memory to the operating system, where the C library keeps it for later, as glibc does."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
