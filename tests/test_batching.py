@@ -212,3 +212,21 @@ def test_after_a_while_without_work_memory_is_given_back_once(monkeypatch: pytes
     time.sleep(0.4)
     assert given_back == [1]
     batcher.close()
+
+
+def test_while_a_lone_picture_has_every_core_nothing_is_decoded() -> None:
+    batcher, backbone, decoded = Batcher(2), SquaringBackbone(), threading.Event()
+    backbone.gate.clear()
+    first = submit(batcher, backbone, 1.0)
+    assert backbone.entered.wait(5)
+    mode: Any = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+
+    def decode() -> Decoded:
+        decoded.set()
+        return Decoded(torch.tensor([2.0]), "PNG", 1, 1)
+
+    second = batcher.submit(mode, decode, later())
+    assert not decoded.wait(0.1)
+    backbone.gate.set()
+    assert (answer(first), answer(second)) == (1, 4)
+    batcher.close()

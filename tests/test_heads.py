@@ -210,3 +210,16 @@ def test_what_was_validated_is_the_very_head_that_is_handed_out(
     logits = head.logits(twice.features.flatten(0, 1))
     expected = calibrated_loss(logits, twice.labels.repeat(2), balanced_weights(train.labels.tolist(), 3))
     assert head.figure == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_plain_view_weighs_as_much_as_all_varied_ones() -> None:
+    """Where one plain view contradicts three varied ones, neither side wins."""
+    labels = torch.tensor([0, 1] * 20)
+    plain = (1.0 - 2.0 * labels).unsqueeze(1) * torch.ones(1, 2) + torch.tensor([[0.0, 3.0]])
+    varied = plain * torch.tensor([[-1.0, 1.0]]) + torch.tensor([[0.0, 2.0]]) * (2.0 * labels - 1).unsqueeze(1)
+    features = torch.stack([plain, varied, varied, varied])
+    head = fit_with(Examples(features, labels), None, 2, Options(), Manner(shrinkage=1.0, weight_decay=1e-3))
+    logits = head.logits(torch.cat([plain, varied]))
+    shares = torch.softmax(logits, dim=1)[torch.arange(80), torch.cat([labels, labels])]
+    assert shares.min() > 0.4
+    assert shares.max() < 0.6
