@@ -103,7 +103,7 @@ def test_a_caller_that_has_gone_costs_no_pass_through_the_network(
 ) -> None:
     from bench.load import encode as request_of
 
-    request = request_of(encode(cat))
+    request = request_of([encode(cat)])
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(request)
