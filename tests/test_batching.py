@@ -230,3 +230,18 @@ def test_while_a_lone_picture_has_every_core_nothing_is_decoded() -> None:
     backbone.gate.set()
     assert (answer(first), answer(second)) == (1, 4)
     batcher.close()
+
+
+@pytest.mark.parametrize("asked_before", [0, 1])
+def test_a_question_that_fails_costs_its_own_caller_and_no_thread(asked_before: int) -> None:
+    batcher, backbone, asked = Batcher(1), SquaringBackbone(), iter(range(9))
+
+    def is_wanted() -> bool:
+        if next(asked) == asked_before:
+            raise RuntimeError("no such connection")
+        return True
+
+    with pytest.raises(RuntimeError, match="no such connection"):
+        answer(submit(batcher, backbone, 1.0, is_wanted=is_wanted))
+    assert answer(submit(batcher, backbone, 2.0)) == 4
+    batcher.close()

@@ -181,11 +181,11 @@ class Batcher:
 
     def _decode(self, item: _Item) -> None:
         started = time.perf_counter()
-        if not item.drop_if_unwanted():
-            try:
+        try:
+            if not item.drop_if_unwanted():
                 item.picture = item.decode()
-            except Exception as error:
-                item.answer = error
+        except Exception as error:
+            item.answer = error
         item.decode_s = time.perf_counter() - started
         with self._changed:
             self._free += 1
@@ -196,8 +196,9 @@ class Batcher:
 
     def _infer(self, batch: _Batch) -> None:
         started = time.perf_counter()
-        wanted = [(item, item.picture) for item in batch.items if item.picture and not item.drop_if_unwanted()]
+        wanted: list[tuple[_Item, Decoded]] = []
         try:
+            wanted += [(item, item.picture) for item in batch.items if item.picture and not item.drop_if_unwanted()]
             if wanted:
                 # OpenMP counts threads for each thread that calls it: this one's count is nobody else's.
                 torch.set_num_threads(batch.threads)
@@ -211,8 +212,8 @@ class Batcher:
                     queue_s = started - item.came_s - item.decode_s
                     item.answer = Answer(row, picture, item.decode_s, queue_s, infer_s)
         except Exception as error:
-            for item, _ in wanted:
-                item.answer = error
+            for item in batch.items:
+                item.answer = item.answer or error
         self._finish(batch)
 
     def _finish(self, batch: _Batch) -> None:
