@@ -15,7 +15,7 @@ from torch import Tensor
 
 from app.errors import WeightsError
 from app.vision import networks
-from app.vision.efficientnet_lite0 import EfficientNetLite0, SameConvolution
+from app.vision.efficientnet_lite0 import EfficientNetLite0, convolution, padding
 from app.vision.transform import EFFICIENTNET_LITE0, IMAGENET
 
 # isort: split
@@ -226,10 +226,10 @@ def test_the_packaged_file_fits_lite0_key_by_key(lite0_state: dict[str, Tensor])
 
 
 def test_a_halving_convolution_of_lite0_begins_at_the_first_pixel_as_tensorflows_does() -> None:
-    convolution = SameConvolution(1, 1, kernel=3, stride=2)
+    halving = torch.nn.Sequential(padding(3, stride=2), convolution(1, 1, kernel=3, stride=2))
     with torch.inference_mode():
-        convolution.weight.fill_(1)
-        sums = convolution(torch.arange(16.0).view(1, 1, 4, 4))
+        halving[1].weight.fill_(1)
+        sums = halving(torch.arange(16.0).view(1, 1, 4, 4))
     # The upper left 3 x 3 pixels; then a column, a row, or both outside the picture.
     assert sums.flatten().tolist() == [45, 39, 66, 50]
 

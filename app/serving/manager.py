@@ -134,6 +134,7 @@ class ModelManager:
             self._watcher.join()
 
     def _watch(self) -> None:
+        torch.set_num_threads(self._settings.torch_threads)  # a thread's own, and new modes are laid out for it
         while not self._stopping.wait(WATCH_INTERVAL_S):
             try:
                 self.refresh()

@@ -21,23 +21,25 @@ STAGES = (
 )
 
 
-class SameConvolution(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's SAME: where it halves, the odd pixel goes right and below.
+def margins(kernel: int, stride: int) -> tuple[int, int]:
+    """How many zeros go before and after a side, as TensorFlow's SAME has it: where it halves, the odd one goes after.
 
-    The padding is fixed for even sides (an input whose sides are multiples of 32 has them at every stride), so that
-    tracing finds no arithmetic on shapes.
+    They are fixed for even sides (an input whose sides are multiples of 32 has them at every stride), so that tracing
+    finds no arithmetic on shapes.
     """
+    return (kernel - stride) // 2, (kernel - stride + 1) // 2
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
-        before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
-        if before == after:
-            self.padding = (before, before)  # the convolution pads by itself, which is quicker
-        self._margins = (before, after, before, after)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        before, after, *_ = self._margins
-        return super().forward(picture if before == after else F.pad(picture, self._margins))
+def padding(kernel: int, stride: int) -> nn.Module:
+    """What stands before `convolution` where that cannot pad by itself: one side wants more zeros than the other."""
+    before, after = margins(kernel, stride)
+    return nn.Identity() if before == after else nn.ZeroPad2d((before, after, before, after))
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias; `padding` stands before it, unless its kernel is 1."""
+    before, after = margins(kernel, stride)
+    return nn.Conv2d(inputs, outputs, kernel, stride, before if before == after else 0, groups=groups, bias=False)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -53,17 +55,18 @@ class Block(nn.Module):
         wide = inputs * expansion
         self._expands = expansion > 1
         if self._expands:
-            self._expand_conv = SameConvolution(inputs, wide, 1)
+            self._expand_conv = convolution(inputs, wide, 1)
             self._bn0 = batch_norm(wide)
-        self._depthwise_conv = SameConvolution(wide, wide, kernel, stride, groups=wide)
+        self._padding = padding(kernel, stride)
+        self._depthwise_conv = convolution(wide, wide, kernel, stride, groups=wide)
         self._bn1 = batch_norm(wide)
-        self._project_conv = SameConvolution(wide, outputs, 1)
+        self._project_conv = convolution(wide, outputs, 1)
         self._bn2 = batch_norm(outputs)
         self._adds_input = stride == 1 and inputs == outputs
 
     def forward(self, picture: Tensor) -> Tensor:
         wide = F.relu6(self._bn0(self._expand_conv(picture))) if self._expands else picture
-        wide = F.relu6(self._bn1(self._depthwise_conv(wide)))
+        wide = F.relu6(self._bn1(self._depthwise_conv(self._padding(wide))))
         narrow: Tensor = self._bn2(self._project_conv(wide))
         return narrow + picture if self._adds_input else narrow
 
@@ -73,19 +76,20 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._conv_stem = SameConvolution(3, 32, 3, stride=2)
+        self._padding = padding(3, stride=2)
+        self._conv_stem = convolution(3, 32, 3, stride=2)
         self._bn0 = batch_norm(32)
         self._blocks = nn.ModuleList(
             Block(outputs if repeat else inputs, outputs, kernel, 1 if repeat else stride, expansion)
             for repeats, kernel, stride, expansion, inputs, outputs in STAGES
             for repeat in range(repeats)
         )
-        self._conv_head = SameConvolution(320, 1280, 1)
+        self._conv_head = convolution(320, 1280, 1)
         self._bn1 = batch_norm(1280)
         self._fc = nn.Linear(1280, 1000)
 
     def forward(self, picture: Tensor) -> Tensor:
-        features = F.relu6(self._bn0(self._conv_stem(picture)))
+        features = F.relu6(self._bn0(self._conv_stem(self._padding(picture))))
         for block in self._blocks:
             features = block(features)
         features = F.relu6(self._bn1(self._conv_head(features)))

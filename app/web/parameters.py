@@ -7,6 +7,7 @@ from flask import Request
 
 from app.errors import BadParameter, NoFile
 from app.web.language import LANGUAGES
+from app.web.uploads import content
 
 DEFAULT_TOP_K = 3
 MAX_TOP_K = 10
@@ -58,7 +59,7 @@ def read_uploads(request: Request) -> list[Upload]:
         uploads = [Upload(None, data)] if data else []
     else:
         parts = request.files.getlist("file") + request.files.getlist("image")
-        uploads = [Upload(part.filename, part.read()) for part in parts]
+        uploads = [Upload(part.filename, content(part)) for part in parts]
         uploads = [upload for upload in uploads if upload.filename or upload.data]  # a form's field left empty
     if not uploads:
         raise NoFile

@@ -1,13 +1,21 @@
 """Uploads stay in memory: pictures never touch the disk, not even in passing."""
 
-from io import BytesIO
-from typing import IO
+from io import BufferedReader, BytesIO
+from typing import IO, cast
 
 from flask import Request
+from werkzeug.datastructures import FileStorage
+
+READ_AHEAD = 1024 * 1024
+"""Bytes taken from the server at once. A form is parsed by 64 kB, and gunicorn copies all that it has for each read."""
 
 
 class MemoryRequest(Request):
     """A request whose files are read into memory, bounded by `MAX_CONTENT_LENGTH`; Flask's own spills to a file."""
+
+    def _get_stream_for_parsing(self) -> IO[bytes]:
+        stream = super()._get_stream_for_parsing()
+        return stream if isinstance(stream, BytesIO) else BufferedReader(stream, READ_AHEAD)  # type: ignore[type-var]
 
     def _get_file_stream(
         self,
@@ -17,3 +25,8 @@ class MemoryRequest(Request):
         content_length: int | None = None,
     ) -> IO[bytes]:
         return BytesIO()
+
+
+def content(part: FileStorage) -> bytes:
+    """All bytes of an uploaded file, without the copy that `read` makes of them."""
+    return cast(BytesIO, part.stream).getvalue()
