@@ -17,7 +17,8 @@ import torchvision
 
 from app.config import Settings
 from app.errors import ModelError, NotReady, UnknownMode
-from app.registry.versions import HEAD, set_active
+from app.registry.state import activate
+from app.registry.versions import HEAD
 from app.serving.manager import ModelManager
 from tests.conftest import write_head
 
@@ -166,7 +167,7 @@ def test_a_mode_dropped_into_models_appears_changes_and_goes_while_watching(
     write_head(settings.models_dir, "birds", base, ["owl", "kite"])
     wait_until(lambda: len(manager.mode("birds").labels) == 2)
     write_head(settings.models_dir, "birds", base, ["owl", "kite", "wren"], version="v2")
-    set_active(settings.models_dir / "birds", "v2")
+    activate(settings.models_dir / "birds", "v2", action="promote", by="a test", why="")
     wait_until(lambda: manager.mode("birds").model.version == "v2")
     shutil.rmtree(settings.models_dir / "birds")
     wait_until(lambda: "birds" not in [mode.key for mode in manager.modes()])
@@ -253,7 +254,7 @@ def test_a_request_keeps_the_mode_it_took(manager: ModelManager, settings: Setti
     manager.refresh()
     taken = manager.mode("birds")
     write_head(settings.models_dir, "birds", base, ["a", "b", "c"], version="v2")
-    set_active(settings.models_dir / "birds", "v2")
+    activate(settings.models_dir / "birds", "v2", action="promote", by="a test", why="")
     manager.refresh()
     probabilities = taken.probabilities(taken.backbone.features(batch()))
     assert probabilities.shape[1] == len(taken.labels) == 2
@@ -292,7 +293,7 @@ def test_many_threads_may_ask_while_modes_change(manager: ModelManager, settings
         thread.start()
     for number in range(2, 12):
         write_head(settings.models_dir, "birds", base, [f"{n}" for n in range(number)], version=f"v{number}")
-        set_active(settings.models_dir / "birds", f"v{number}")
+        activate(settings.models_dir / "birds", f"v{number}", action="promote", by="a test", why="")
         manager.refresh()
     stop.set()
     for thread in threads:

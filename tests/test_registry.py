@@ -13,7 +13,8 @@ from app.registry import versions
 from app.registry.catalog import scan
 from app.registry.checkpoint import read_checkpoint
 from app.registry.manifest import is_key
-from app.registry.versions import active_version, read_version, set_active
+from app.registry.state import activate, active_version
+from app.registry.versions import read_version
 from app.vision.download import sha256_of
 from tests.conftest import write_head
 
@@ -39,7 +40,7 @@ def test_a_second_version_does_not_become_active_by_itself(tmp_path: Path) -> No
     write_head(tmp_path, "birds", Base, ["owl", "kite"])
     write_head(tmp_path, "birds", Base, ["owl", "kite"], version="v2")
     assert active_version(tmp_path / "birds") == "v1"
-    set_active(tmp_path / "birds", "v2")
+    activate(tmp_path / "birds", "v2", action="promote", by="a test", why="")
     assert active_version(tmp_path / "birds") == "v2"
 
 

@@ -12,7 +12,7 @@ from app.export.description import described
 from app.export.figures import Row, dynamic_sentence
 from app.export.formats import ABOUT, Format, Forward, converted, file_name, open_file, require, write
 from app.export.network import WholeNetwork, open_mode
-from app.registry.versions import written_whole
+from app.registry.files import written_whole
 from app.serving.mode import Mode
 from app.vision.download import sha256_of
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from app.errors import ModelError
 from app.registry.manifest import is_key
-from app.registry.versions import HEAD, MANIFEST, NETWORK, STATE, active_version
+from app.registry.state import MANIFEST, STATE, active_version
+from app.registry.versions import HEAD, NETWORK
 
 BASE_MODE = "imagenet"
 _BASE_WEIGHTS = re.compile(r"-[0-9a-f]{8}\.pth$")

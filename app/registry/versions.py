@@ -1,12 +1,7 @@
 """One version on disk: `models/<mode>/<version>/` with its manifest and its tensors, whole or not there at all."""
 
 import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,13 +10,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from app.errors import ModelError
+from app.registry.files import write_file, written_whole
 from app.registry.manifest import Manifest
+from app.registry.state import MANIFEST, activate, active_version
 from app.vision.download import sha256_of
 
-MANIFEST = "manifest.json"
 HEAD = "head.safetensors"
 NETWORK = "network.safetensors"
-STATE = "state.json"
 
 
 def write_version(
@@ -48,27 +43,8 @@ def write_version(
         complete = manifest.model_copy(update={"files": {name: sha256_of(aside / name)}})
         write_file(aside / MANIFEST, complete.model_dump_json(indent=2) + "\n")
     if is_first:
-        set_active(folder.parent, manifest.version)
+        activate(folder.parent, manifest.version, action="first", by="training", why="the first version of the mode")
     return folder
-
-
-@contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill with files, beside `folder`, whose name it takes once all of it is on the disk.
-
-    Where the block fails, nothing is left. The folder that `folder` lies in must exist.
-    """
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
-        yield aside
-        for path in aside.iterdir():
-            _sync(path)
-        _sync(aside)
-        aside.chmod(0o755)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    _sync(folder.parent)
 
 
 def read_version(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
@@ -96,47 +72,3 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
         return manifest, load(content)
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{name} is not a safetensors file") from error
-
-
-def active_version(mode_folder: Path) -> str | None:
-    """The version that `state.json` names; without that file, the only or newest complete version."""
-    complete = {path.parent.name: path.stat().st_mtime_ns for path in mode_folder.glob(f"[!.]*/{MANIFEST}")}
-    try:
-        named = json.loads((mode_folder / STATE).read_text(encoding="utf-8"))["active"]
-    except FileNotFoundError:
-        return max(complete, key=complete.__getitem__, default=None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{STATE} cannot be read") from error
-    if named not in complete:
-        raise ModelError(f"{STATE} names the version {named}, which is not there")
-    return str(named)
-
-
-def set_active(mode_folder: Path, version: str) -> None:
-    """Name the active version, atomically."""
-    write_file(mode_folder / STATE, json.dumps({"active": version}) + "\n")
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old content or the new, never a part."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    aside = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(0o644)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Force a file or a folder's entries to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

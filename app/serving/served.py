@@ -8,7 +8,7 @@ from app.config import Settings
 from app.errors import ModelError
 from app.registry.catalog import BASE_MODE, Entry, scan
 from app.registry.manifest import is_key
-from app.registry.versions import MANIFEST
+from app.registry.state import MANIFEST
 from app.serving.backbone import Backbone
 from app.serving.loading import Loader
 from app.serving.mode import Mode

@@ -16,7 +16,8 @@ from app.config import Settings
 from app.errors import DataError, ModelError
 from app.registry.catalog import BASE_MODE
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
-from app.registry.versions import active_version, write_version
+from app.registry.state import active_version
+from app.registry.versions import write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
 from app.training.dataset import Dataset, Sample, fingerprint, read_dataset, split
 from app.training.device import choose_device

@@ -1,0 +1,144 @@
+"""`state.json`: which version of a mode is active, what runs beside it, and how that came about, in one atomic file."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import ModelError
+from app.registry.files import write_file
+
+STATE = "state.json"
+MANIFEST = "manifest.json"
+_LOCK = ".lock"
+
+Action = Literal["first", "promote", "rollback", "trial", "trial_ended"]
+
+
+class Event(BaseModel):
+    """One change. `version` is what became active (or what the trial ran), `before` what was active until then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    action: Action
+    version: str
+    before: str | None = None
+    by: str
+    why: str
+    forced: bool = False
+
+
+class Trial(BaseModel):
+    """A second version beside the active one: it answers for a `share` of the callers, or in `shadow` for nobody."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    kind: Literal["split", "shadow"]
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    since: datetime
+
+
+class State(BaseModel):
+    """What `state.json` holds. `history`: oldest first; it is part of the file, so that it never disagrees with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    active: str | None = None
+    trial: Trial | None = None
+    history: tuple[Event, ...] = ()
+
+    def served_at(self, moment: datetime) -> Event | None:
+        """The change that put in place what served at `moment`; None: nothing did yet, or nobody wrote it down."""
+        switches = [event for event in self.history if event.action in ("first", "promote", "rollback")]
+        return next((event for event in reversed(switches) if event.at <= moment), None)
+
+
+def read_state(mode_folder: Path) -> State:
+    """A mode's state; where there is no `state.json`, the only or newest complete version is active.
+
+    Raises:
+        ModelError: `state.json` cannot be read, or names a version that is not there.
+    """
+    complete = complete_versions(mode_folder)
+    try:
+        state = State.model_validate_json((mode_folder / STATE).read_bytes())
+    except FileNotFoundError:
+        return State(active=max(complete, key=complete.__getitem__, default=None))
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"{STATE} cannot be read") from error
+    if state.active not in complete:
+        raise ModelError(f"{STATE} names the version {state.active}, which is not there")
+    return state
+
+
+def complete_versions(mode_folder: Path) -> dict[str, int]:
+    """The versions that are whole, with the time of each (nanoseconds since 1970)."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in mode_folder.glob(f"[!.]*/{MANIFEST}")}
+
+
+def active_version(mode_folder: Path) -> str | None:
+    """The active version, or None where the mode has none. Raises ModelError as `read_state`."""
+    return read_state(mode_folder).active
+
+
+@contextmanager
+def locked(mode_folder: Path) -> Iterator[None]:
+    """Within it no other process changes this mode's state or versions; waits for one that does."""
+    mode_folder.mkdir(parents=True, exist_ok=True)
+    with (mode_folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it with the process
+        yield
+
+
+def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: str, forced: bool = False) -> Event:
+    """Make `version` the active one; a trial of it ends with that. The caller has made sure that it can be served.
+
+    Raises:
+        ModelError: there is no complete version of that name.
+    """
+    with locked(mode_folder):
+        before = read_state(mode_folder)
+        if version not in complete_versions(mode_folder):
+            raise ModelError(f"there is no complete version {version}")
+        event = Event(at=now(), action=action, version=version, before=before.active, by=by, why=why, forced=forced)
+        trial = None if before.trial and before.trial.version == version else before.trial
+        _write(mode_folder, State(active=version, trial=trial, history=(*before.history, event)))
+    return event
+
+
+def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str) -> Event:
+    """Begin a trial, or end the one that runs (None).
+
+    Raises:
+        ModelError: there is no complete version of that name, it is the active one, or there is no trial to end.
+    """
+    with locked(mode_folder):
+        before = read_state(mode_folder)
+        if trial is None and before.trial is None:
+            raise ModelError("there is no trial to end")
+        if trial is not None and (
+            trial.version == before.active or trial.version not in complete_versions(mode_folder)
+        ):
+            raise ModelError(f"there is no other complete version {trial.version} to try")
+        version = trial.version if trial else before.trial.version  # type: ignore[union-attr]
+        event = Event(
+            at=now(), action="trial" if trial else "trial_ended", version=version, before=before.active, by=by, why=why
+        )
+        _write(mode_folder, before.model_copy(update={"trial": trial, "history": (*before.history, event)}))
+    return event
+
+
+def now() -> datetime:
+    """The time of day, UTC, to the millisecond."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _write(mode_folder: Path, state: State) -> None:
+    write_file(mode_folder / STATE, state.model_dump_json(indent=1) + "\n")
