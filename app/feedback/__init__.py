@@ -1,0 +1,1 @@
+"""The database: predictions counted, corrections, the review queue."""
