@@ -39,13 +39,13 @@ def memory(setting: Setting) -> dict[str, Any]:
 
 
 def resident_mb(group: int) -> float:
-    """What processes share counts in each of them: rather too much than too little."""
+    """What the processes hold together; pages that they share count once (the kernel's Pss)."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # gone meanwhile
             if os.getpgid(int(folder.name)) == group:
-                lines = (line.partition(":") for line in (folder / "status").read_text().splitlines())
-                total += int({name: value for name, _, value in lines}["VmRSS"].split()[0])
+                lines = (line.partition(":") for line in (folder / "smaps_rollup").read_text().splitlines())
+                total += int({name: value for name, _, value in lines}["Pss"].split()[0])
     return total * 1024 / 1e6
 
 

@@ -74,7 +74,7 @@ def _packed(backbone: nn.Module, crop: int, dtype: torch.dtype) -> Forward:
         difference = max(float((network(alone) - expected).abs().max()) for network in (crowd, lone))
     if not difference <= float(expected.abs().max()) * SAME:
         raise ArithmeticError(f"packed, it gives something else, by {difference:g}")
-    crowd, lone = _traced(crowd, together), _traced(lone, alone)
+    crowd, lone = _traced(crowd, alone), _traced(lone, alone)
 
     def choose(batch: Tensor) -> Forward:
         return lone if len(batch) == 1 and torch.get_num_threads() == threads else crowd

@@ -93,10 +93,10 @@ def _packed(backbone: nn.Module, example: Tensor, threads: int) -> fx.GraphModul
     network = cast(fx.GraphModule, fuse(backbone))
     shapes = _Shapes(network)
     with _threads(threads), torch.no_grad():
-        shapes.run(example)
+        shapes.run(example[:1])
         for node in list(network.graph.nodes):
             if node.op == "call_module" and _is_packable(network.get_submodule(node.target)):
-                _pack(network, node, shapes.of)
+                _pack(network, node, shapes.of, len(example))
     network.graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
     network.recompile()
@@ -121,8 +121,8 @@ def _is_packable(module: nn.Module) -> bool:
     return type(module) is nn.Conv2d and not isinstance(module.padding, str) and module.padding_mode == "zeros"
 
 
-def _pack(network: fx.GraphModule, node: fx.Node, shapes: dict[fx.Node, torch.Size]) -> None:
-    """Replace a convolution, and as much of what follows it as the operator can do."""
+def _pack(network: fx.GraphModule, node: fx.Node, shapes: dict[fx.Node, torch.Size], count: int) -> None:
+    """Replace a convolution, and as much of what follows it as the operator can do. `shapes` are of one picture."""
     inputs, last = [cast(fx.Node, node.args[0])], node
     sum_ = _only_user(node)
     if sum_ is not None and sum_.target in _SUMS and _activation(network, _only_user(sum_)) == "relu":
@@ -135,7 +135,8 @@ def _pack(network: fx.GraphModule, node: fx.Node, shapes: dict[fx.Node, torch.Si
         last = after
     convolution = cast(nn.Conv2d, network.get_submodule(str(node.target)))
     name = f"packed_{node.name}"
-    network.add_submodule(name, PackedConvolution(convolution, shapes[inputs[0]], activation or "none"))
+    input_shape = torch.Size([count, *shapes[inputs[0]][1:]])
+    network.add_submodule(name, PackedConvolution(convolution, input_shape, activation or "none"))
     with network.graph.inserting_before(last):
         new = network.graph.call_module(name, tuple(inputs))
     shapes[new] = shapes[last]
