@@ -107,13 +107,11 @@ def _store(session: Session, said: Said, picture: Kept | None) -> Saved:
     if row is None:
         row = Correction(id=uuid.uuid4().hex, created=now(), status="pending", picture=sha256, **asdict(said))
         session.add(row)
-    elif row.status == "pending":
-        for name, value in asdict(said).items():
-            setattr(row, name, value)
-        row.picture = sha256
-        row.revision += 1
     elif (row.kind, row.label, row.picture) != (said.kind, said.label, sha256):
-        raise Conflict
+        if row.status != "pending":
+            raise Conflict
+        row.kind, row.label, row.picture = said.kind, said.label, sha256
+        row.revision += 1
     session.flush()
     return Saved(row.id, row.status, row.picture is not None)
 
