@@ -64,7 +64,8 @@ export class Correction {
     if (!this.saved) return "";
     const thanks = say(THANKS[this.saved.kind], { name: nameOf(this.saved, currentLanguage()) });
     if (!this.form.elements.keep) return thanks;
-    return `${thanks} ${say(this.saved.picture === "kept" ? "correction_kept" : "correction_not_kept")}`;
+    const fate = say(this.saved.picture === "kept" ? "correction_kept" : "correction_not_kept");
+    return [thanks, fate].join(currentLanguage() === "zh" ? "" : " ");
   }
 
   async send(button) {

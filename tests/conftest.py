@@ -111,6 +111,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     recogniser.manager.refresh()
     yield flask_app
     recogniser.close()
+    flask_app.extensions["database"].close()
 
 
 @pytest.fixture

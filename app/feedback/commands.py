@@ -4,7 +4,7 @@ import getpass
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,7 @@ def migrate() -> None:
     from app.feedback.database import Database
     from app.feedback.migrations import migrate as bring_up_to_date
 
-    database = Database(read_settings().database)
-    with _said():
+    with closing(Database(read_settings().database)) as database, _said():
         changed = bring_up_to_date(database)
     click.echo("The tables are up to date." if changed else "The tables were up to date.")
 
@@ -154,13 +153,10 @@ def _open() -> "Iterator[tuple[Database, Settings]]":
     from app.feedback.migrations import migrate as bring_up_to_date
 
     settings = read_settings()
-    database = Database(settings.database)
-    with _said():
-        bring_up_to_date(database)
-    try:
+    with closing(Database(settings.database)) as database:
+        with _said():
+            bring_up_to_date(database)
         yield database, settings
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -66,12 +66,12 @@ def list_entries(
 def decide(
     database: Database, correction_id: str, action: Action, *, revision: int | None, by: str, label: str | None = None
 ) -> Entry:
-    """Review the whole entry that a correction belongs to.
+    """Review the whole entry that a correction belongs to; one that is decided may be decided anew.
 
     `revision`: the one that the reviewer saw, None to decide whatever it is. Two at once: the second is told.
 
     Raises:
-        NotFound: there is no such correction. Conflict: it is of another revision, or was decided the same way before.
+        NotFound: there is no such correction. Conflict: it is of another revision, or there is nothing to undo.
         BadParameter: no label is left. NotSaved: the database does not answer.
     """
     with told(), database.writing() as session:
@@ -107,9 +107,9 @@ def find(database: Database, correction_id: str) -> Correction:
 
 def _changes(row: Correction, action: Action, label: str | None) -> dict[str, Any]:
     """The columns that an action sets. An accepted "none of these" has no label: it teaches no class."""
-    if (action == "undo") == (row.status == "pending"):
-        raise Conflict
     if action == "undo":
+        if row.status == "pending":
+            raise Conflict
         return {"status": "pending", "final_label": None}
     if action == "reject":
         return {"status": "rejected", "final_label": None}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request, send_file
+from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import ValidationError
 
 from app.config import Settings
@@ -47,12 +47,13 @@ def picture(correction_id: str) -> Response:
     """The kept picture, for the reviewer's eyes only."""
     row = find(_database(), correction_id)
     settings: Settings = current_app.extensions["settings"]
-    path = path_of(settings.models_dir, row.picture) if row.picture else None
-    if path is None or not path.is_file():
+    if row.picture is None:
         raise NotFound
-    response = send_file(path, mimetype="image/jpeg", etag=False, last_modified=None)
-    response.headers["Cache-Control"] = "private, no-store"
-    return response
+    try:
+        jpeg = path_of(settings.models_dir, row.picture).read_bytes()
+    except FileNotFoundError:
+        raise NotFound from None
+    return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, no-store"})
 
 
 @blueprint.post("/<correction_id>")

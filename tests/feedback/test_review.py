@@ -85,8 +85,9 @@ def test_a_stale_revision_is_a_conflict_and_changes_nothing(database: Database, 
         with pytest.raises(Conflict):
             decide(database, one, action, revision=0, by="the second")
     assert rows(database)[0].reviewer == "the first"
+    decide(database, one, "undo", revision=1, by="the first")
     with pytest.raises(Conflict):
-        decide(database, one, "accept", revision=1, by="nobody decides twice")
+        decide(database, one, "undo", revision=2, by="there is nothing to undo")
     with pytest.raises(NotFound):
         decide(database, "nothing", "accept", revision=0, by="the first")
 
