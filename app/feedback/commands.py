@@ -137,9 +137,10 @@ def _decide(correction_id: str, action: "Action", label: str | None = None) -> N
 
     with _open() as (database, _):
         entry = decide(database, correction_id, action, revision=None, label=label, by=f"{getpass.getuser()}, here")
-    final = f" as {entry.correction.final_label}" if entry.correction.final_label else ""
-    click.echo(f"{entry.correction.status}{final}: {entry.count} joined in it." if entry.count > 1 else
-               f"{entry.correction.status}{final}.")  # fmt: skip
+    row = entry.correction
+    words = [row.status] + ([f"as {row.final_label}"] if row.final_label else [])
+    joined = f" ({entry.count} that look the same)" if entry.count > 1 else ""
+    click.echo(f"{' '.join(words)}{joined}.")
 
 
 def _tell(forgotten: "Forgotten") -> None:
