@@ -13,7 +13,8 @@ LOADED = """
 import json, sys
 from app import create_app
 create_app(wait=True).extensions["recogniser"].close()
-print(json.dumps([name for name in ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "imagehash") if name in sys.modules]))
+unwanted = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "imagehash")
+print(json.dumps([name for name in unwanted if name in sys.modules]))
 import torch._dynamo, torchvision
 print(torch._dynamo.utils.is_compile_supported("cpu"))
 """
