@@ -26,9 +26,13 @@ endif
 INDEX_ANSWERS = $(PYTHON) -c "import urllib.request as r; r.urlopen('$(TORCH_INDEX)/torch/', timeout=5)" 2>/dev/null
 TORCH_OPTIONS = $$(test -z '$(TORCH_INDEX)' || { $(INDEX_ANSWERS) && echo --extra-index-url '$(TORCH_INDEX)'; })
 
+# Sets $missing to the packages that the tests still need; true where there is none.
+MISSING = missing=; command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+  command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+  test -z "$$missing"
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: run teach test lint bench bundle browser clean help
+.PHONY: run teach test lint bench bundle services clean help
 .DEFAULT_GOAL := help
 
 run: $(SERVE) ## serve on HOST:PORT (127.0.0.1:8000)
@@ -38,7 +42,7 @@ run: $(SERVE) ## serve on HOST:PORT (127.0.0.1:8000)
 teach: $(TRAIN) ## install what `python -m app train` needs
 	@echo "Ready: $(BIN)/python -m app train DATA --mode KEY"
 
-test: $(TEST) browser ## run the whole test suite; ARGS="-k name" chooses
+test: $(TEST) services ## run the whole test suite; ARGS="-k name" chooses
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(TEST) ## ruff and mypy
@@ -53,10 +57,10 @@ bundle: $(SERVE) ## pack code, wheels and weights into dist/, for a machine with
 	@$(BIN)/python -m app fetch-weights
 	@$(BIN)/python -m tools.bundle --prefer-binary --disable-pip-version-check $(TORCH_OPTIONS)
 
-browser: # the page's tests drive a real one
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
-	  { $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install --yes --no-install-recommends chromium; } || \
-	  { echo "The page's tests need a browser: install Debian's package chromium as root, then try again." >&2; exit 1; }
+# The page's tests drive a real browser, the database's ask a real PostgreSQL; each starts and ends its own.
+services:
+	@$(MISSING) || { $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install --yes --no-install-recommends $$missing; } || \
+	  { echo "The tests need Debian's packages$$missing: install them as root, then try again." >&2; exit 1; }
 
 clean: ## remove what these targets made; models/ stays
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -60,10 +60,11 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """Stop the recogniser's threads once the last request has been answered."""
-    recogniser = getattr(worker.wsgi, "extensions", {}).get("recogniser")
-    if recogniser is not None:
-        recogniser.close()
+    """Stop the threads and let go of the database once the last request has been answered."""
+    extensions = getattr(worker.wsgi, "extensions", {})
+    for name in ("recogniser", "upkeep", "database"):
+        if name in extensions:
+            extensions[name].close()
 
 
 def on_exit(server: Arbiter) -> None:

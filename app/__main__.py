@@ -18,6 +18,7 @@ LAZY = {
     "train": "app.training.commands:train",
     "evaluate": "app.training.evaluate_commands:evaluate_command",
     "compare": "app.training.evaluate_commands:compare_command",
+    "feedback": "app.feedback.commands:feedback",
 }
 """Commands of other files, imported only when they are asked for: serving must not need what training needs."""
 

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = None
     admin_loopback: bool = False
     keep_images: bool = False
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     rate_limit: str | None = None
     log_format: Literal["text", "json"] = "text"
 

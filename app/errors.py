@@ -8,6 +8,7 @@ WanwuError
 │   ├── NotFound            not_found           404
 │   ├── UnknownMode         unknown_mode        404
 │   ├── MethodNotAllowed    method_not_allowed  405
+│   ├── Conflict            conflict            409
 │   ├── TooLarge            too_large           413
 │   ├── UnsupportedFormat   unsupported_format  415
 │   ├── UnreadableImage     unreadable_image    422
@@ -18,7 +19,9 @@ WanwuError
 │   ├── InternalError       internal            500
 │   ├── Busy                busy                503
 │   ├── NotReady            not_ready           503
-│   └── DeadlineExceeded    deadline            504
+│   ├── NotSaved            not_saved           503
+│   ├── DeadlineExceeded    deadline            504
+│   └── StorageFull         storage_full        507
 └── OperatorError           never reaches a client: it stops a command, or is written to the log
     ├── ConfigError         a setting is wrong
     ├── WeightsError        base weights are missing, damaged or cannot be had
@@ -99,6 +102,12 @@ class MethodNotAllowed(RequestError):
     sentence_zh = "这个地址不支持这种请求方法。"
 
 
+class Conflict(RequestError):
+    status, code = 409, "conflict"
+    sentence_en = "This has been decided or changed in the meantime: please look at it again."
+    sentence_zh = "这一项刚刚已被处理或修改，请刷新后再看。"
+
+
 class TooLarge(RequestError):
     """Takes `limit_mb`."""
 
@@ -177,10 +186,22 @@ class NotReady(ServiceError):
     sentence_zh = "服务正在启动，模型尚未加载完成。"
 
 
+class NotSaved(ServiceError):
+    status, code = 503, "not_saved"
+    sentence_en = "This could not be saved: the database does not answer just now. Please try again later."
+    sentence_zh = "暂时无法保存：数据库没有响应，请稍后再试。"
+
+
 class DeadlineExceeded(ServiceError):
     status, code = 504, "deadline"
     sentence_en = "The answer took too long and was given up: please try again."
     sentence_zh = "识别超时，请重试。"
+
+
+class StorageFull(ServiceError):
+    status, code = 507, "storage_full"
+    sentence_en = "This could not be saved: the server's disk is full."
+    sentence_zh = "无法保存：服务器的磁盘空间已满。"
 
 
 class OperatorError(WanwuError):

@@ -1,6 +1,7 @@
 // One picture among the results: what is known of it, and how that is drawn.
 
 import { Failure } from "./ask.js";
+import { Correction } from "./correction.js";
 import { isUnknown, nameOf, percent } from "./decision.js";
 import { currentLanguage, languageTag, otherLanguage, relabel, say, sayError } from "./texts.js";
 
@@ -16,11 +17,13 @@ export class Card {
   phase = { name: "waiting", value: null };
   controller = null;
 
-  constructor(file) {
+  /** `picture()` promises what is sent of `file`. */
+  constructor(file, picture) {
     this.file = file;
     this.element = cardTemplate.content.firstElementChild.cloneNode(true);
     relabel(this.element);
     this.part(".file").textContent = file.name;
+    this.correction = new Correction(this.part(".correction"), picture);
     this.showPreview();
   }
 
@@ -97,6 +100,7 @@ export class Card {
     this.drawGuesses(threshold);
     this.drawFacts();
     this.drawProgress();
+    this.correction.draw(this.phase === null ? this.answer : null);
     this.part(".retry").hidden = !this.failure?.mayPass;
   }
 

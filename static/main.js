@@ -39,7 +39,7 @@ function start() {
 function addFiles(files) {
   notice.textContent = "";
   for (const served of document.querySelectorAll("[data-served]")) served.remove();
-  const added = files.map((file) => new Card(file));
+  const added = files.map((file) => new Card(file, () => prepare(file, pageData.limits.limit_mb, () => {})));
   cards = [...added, ...cards];
   list.prepend(...added.map((card) => card.element));
   results.hidden = false;

@@ -18,6 +18,7 @@ from app.config import Settings
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.versions import write_version
 from app.serving.mode import Mode
+from tests.databases import database, database_url, postgresql  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -44,8 +45,8 @@ def resnet18_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(autouse=True)
 def _restore_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the caller's settings."""
-    for name in ("RESNET18_WEIGHTS", "MODELS_DIR", "PRECISION", "THRESHOLD", "ADMIN_TOKEN", "RATE_LIMIT", "PORT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +111,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     recogniser.manager.refresh()
     yield flask_app
     recogniser.close()
+    flask_app.extensions["database"].close()
 
 
 @pytest.fixture

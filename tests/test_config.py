@@ -19,7 +19,7 @@ def test_without_a_variable_the_defaults_hold() -> None:
 
 
 def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PORT", "THRESHOLD", "RESNET18_WEIGHTS", "RATE_LIMIT", "MODELS_DIR", "KEEP_IMAGES"):
+    for name in ("PORT", "THRESHOLD", "RESNET18_WEIGHTS", "RATE_LIMIT", "MODELS_DIR", "KEEP_IMAGES", "RETENTION_DAYS"):
         monkeypatch.setenv(name, "")
     settings = read_settings()
     assert settings.port == 8000
@@ -39,6 +39,7 @@ def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
         ("RESNET18_WEIGHTS", "/nowhere/at/all.pth"),
         ("MAX_UPLOAD_MB", "-1"),
         ("KEEP_IMAGES", "perhaps"),
+        ("RETENTION_DAYS", "0"),
     ],
 )
 def test_a_bad_value_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

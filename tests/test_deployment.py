@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -136,6 +137,27 @@ def test_a_bundle_asks_no_index(maker: Maker) -> None:
     (install,) = maker.installs()
     assert "--no-index --find-links wheels" in install
     assert "extra-index" not in install
+
+
+def test_the_tests_install_only_what_is_missing(maker: Maker) -> None:
+    """A path without a browser, and with an apt-get that notes what it is asked for."""
+    tools = maker.folder / "tools"
+    tools.mkdir()
+    for name in ("make", "id", "ls"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    for name in ("apt-get", "sudo"):
+        (tools / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {maker.folder}/asked\n')
+        (tools / name).chmod(0o755)
+    (tools / "initdb").symlink_to("/bin/true")
+    done = maker("services", PATH=str(tools))
+    assert done.returncode == 0, done.stderr
+    asked = (maker.folder / "asked").read_text()
+    assert "chromium" in asked
+    assert "postgresql" not in asked
+    (tools / "chromium").symlink_to("/bin/true")
+    (maker.folder / "asked").unlink()
+    maker("services", PATH=str(tools))
+    assert not (maker.folder / "asked").exists()
 
 
 def test_make_help_names_every_target(maker: Maker) -> None:

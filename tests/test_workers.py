@@ -4,12 +4,14 @@ import json
 import os
 import runpy
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -96,6 +98,25 @@ def test_metrics_are_those_of_all_workers_together(port: int, cat: Image.Image, 
         list(callers.map(lambda _: post(port, picture), range(12)))
     lines = [line for line in get(port, "/metrics").splitlines() if line.startswith("wanwu_pictures_total{")]
     assert sum(float(line.split()[-1]) for line in lines) == 12
+
+
+def test_a_correction_that_reaches_both_workers_is_stored_once(port: int, models: Path) -> None:
+    def correct(number: int) -> str:
+        sent = {"request_id": f"r{number % 12}", "mode": "imagenet", "version": "1", "answer": "cat", "confidence": 0.5}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/corrections",
+            data=json.dumps(sent | {"label": "tabby"}).encode(),
+            headers={"Content-Type": "application/json", "Connection": "close"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            saved: str = json.load(answer)["id"]
+            return saved
+
+    with ThreadPoolExecutor(8) as callers:
+        ids = list(callers.map(correct, range(48)))
+    assert len(set(ids)) == 12
+    with closing(sqlite3.connect(models / "wanwu.db")) as database:
+        assert database.execute("SELECT count(*) FROM corrections").fetchone() == (12,)
 
 
 def test_a_caller_that_has_gone_costs_no_pass_through_the_network(

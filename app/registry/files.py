@@ -27,16 +27,16 @@ def written_whole(folder: Path) -> Iterator[Path]:
     sync(folder.parent)
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old content or the new, never a part."""
+def write_file(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a small file so that a reader sees the old content or the new, never a part. `mode`: who may read it."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     aside = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        aside.chmod(0o644)
+        aside.chmod(mode)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -21,8 +21,13 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
+from app.web.openapi_corrections import correction_paths
+from app.web.openapi_parts import answer as _answer
+from app.web.openapi_parts import errors as _errors
+from app.web.openapi_parts import get as _get
+from app.web.openapi_parts import text as _text
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
-from app.web.schemas import SCHEMAS
+from app.web.schemas import REQUESTS, SCHEMAS
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -66,7 +71,8 @@ def docs() -> str:
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
     _, definitions = models_json_schema(
-        [(schema, "serialization") for schema in SCHEMAS], ref_template="#/components/schemas/{model}"
+        [(schema, "serialization") for schema in SCHEMAS] + [(schema, "validation") for schema in REQUESTS],
+        ref_template="#/components/schemas/{model}",
     )
     return {
         "openapi": "3.1.0",
@@ -82,6 +88,7 @@ def describe(version: str) -> dict[str, Any]:
             "/livez": {"get": _get("Is the process alive?", "isAlive", "Alive")},
             "/readyz": {"get": _get("Is every model warm?", "isReady", "Ready", NotReady)},
             "/metrics": {"get": _text("Metrics for Prometheus", "readMetrics")},
+            **correction_paths(),
         },
         "components": {"schemas": definitions["$defs"]},
     }
@@ -107,38 +114,4 @@ def _predict() -> dict[str, Any]:
             "200": _answer("Prediction", "One result for each picture, in order."),
             **_errors(*_PREDICT_ERRORS),
         },
-    }
-
-
-def _get(summary: str, operation: str, schema: str, *errors: type[PublicError]) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "operationId": operation,
-        "responses": {"200": _answer(schema, summary), **_errors(*errors)},
-    }
-
-
-def _text(summary: str, operation: str) -> dict[str, Any]:
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        "summary": summary,
-        "operationId": operation,
-        "responses": {"200": {"description": summary, "content": content}},
-    }
-
-
-def _answer(schema: str, description: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"description": description, "content": content}
-
-
-def _errors(*errors: type[PublicError]) -> dict[str, Any]:
-    """One response a status, naming the codes that it may carry."""
-    codes: dict[int, list[str]] = {}
-    for error in errors:
-        codes.setdefault(error.status, []).append(error.code)
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        str(status): {"description": "Code " + " or ".join(f"`{code}`" for code in listed), "content": content}
-        for status, listed in sorted(codes.items())
     }

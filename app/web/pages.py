@@ -47,6 +47,7 @@ def _in_every_template() -> dict[str, Any]:
         "percent": percent,
         "version": current_app.config["VERSION"],
         "keeps_images": _settings().keep_images,
+        "retention_days": _settings().retention_days,
     }
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import torch
+from flask import Flask
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 from werkzeug.serving import make_server
@@ -26,22 +27,29 @@ BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-netw
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with the packaged network and a small custom mode, `fruit`."""
+def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The application with the packaged network and a small custom mode, `fruit`."""
     models_dir = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(models_dir / "no-hub-cache"))
         patch.delenv("RESNET18_WEIGHTS", raising=False)
         app = create_app(Settings(models_dir=models_dir, max_upload_mb=MAX_UPLOAD_MB), wait=True)
     write_fruit(app.extensions["recogniser"].manager, models_dir)
-    web = make_server("127.0.0.1", 0, app, threaded=True)
+    yield app
+    app.extensions["recogniser"].close()
+    app.extensions["database"].close()
+
+
+@pytest.fixture(scope="package")
+def server(application: Flask) -> Iterator[str]:
+    """The address of a server of it."""
+    web = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=web.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{web.port}"
     web.shutdown()
     thread.join()
     web.server_close()
-    app.extensions["recogniser"].close()
 
 
 def write_fruit(manager: ModelManager, models_dir: Path) -> None:

@@ -1,0 +1,72 @@
+"""What reviewers accepted, as pictures with labels: the next data set of a mode, together with its own."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import Row
+
+from app.feedback.database import Database
+from app.feedback.pictures import path_of
+from app.feedback.tables import Correction, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedPicture:
+    """A kept picture and the label that a reviewer gave it."""
+
+    correction_id: str
+    path: Path
+    label: str
+    sha256: str
+
+
+def accepted_pictures(database: Database, models_dir: Path, mode: str) -> list[AcceptedPicture]:
+    """The accepted corrections with a kept picture, oldest first: one for each distinct picture.
+
+    Of pictures that look the same under one label the earliest stands for all. Of one file under several labels the
+    newest review counts.
+    """
+    rows = [row for group in _groups(database, mode) for row in group[:1]]
+    found = [AcceptedPicture(row.id, path_of(models_dir, row.picture), row.final_label, row.picture) for row in rows]
+    return [picture for picture in found if picture.path.is_file()]
+
+
+def count_new(database: Database, mode: str) -> int:
+    """How many of them no version has learned from."""
+    return sum(all(row.used_by is None for row in group) for group in _groups(database, mode))
+
+
+def mark_used(database: Database, correction_ids: Iterable[str], version: str) -> None:
+    """Note that `version` learned from these."""
+    learned = list(correction_ids)
+    with database.writing() as session:
+        for start in range(0, len(learned), 500):
+            some = learned[start : start + 500]
+            session.execute(update(Correction).where(Correction.id.in_(some)).values(used_by=version))
+
+
+def _groups(database: Database, mode: str) -> Collection[list[Row]]:  # type: ignore[type-arg]
+    """Accepted corrections with a picture and a label, by what they show and are called."""
+    asked = (
+        select(
+            Correction.id,
+            Correction.picture,
+            Correction.final_label,
+            Correction.used_by,
+            Correction.reviewed,
+            func.coalesce(Picture.same_as, Picture.sha256).label("root"),
+        )
+        .join(Picture, Correction.picture == Picture.sha256)
+        .where(Correction.mode == mode, Correction.status == "accepted", Correction.final_label.is_not(None))
+        .order_by(Correction.created, Correction.id)
+    )
+    with database.session() as session:
+        rows = session.execute(asked).all()
+    newest = {row.picture: row.final_label for row in sorted(rows, key=lambda row: row.reviewed)}
+    groups: dict[tuple[str, str], list[Row]] = {}  # type: ignore[type-arg]
+    for row in rows:
+        if newest[row.picture] == row.final_label:
+            groups.setdefault((row.root, row.final_label), []).append(row)
+    return groups.values()

@@ -1,0 +1,133 @@
+"""The pictures that people let us keep: small, upright, with nothing in them but pixels; and what each looks like."""
+
+import hashlib
+import io
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.feedback.tables import Picture
+from app.registry.files import write_file
+from app.registry.state import locked, now
+from app.vision.picture import decode
+
+LONGEST = 1024
+"""Pixels of the longer side at most: four times what a network looks at."""
+_QUALITY = 95
+_LOOK_SIDE = 16
+_LOOK_PIXELS = 4 * _LOOK_SIDE
+_MOST_BITS = 32
+"""Of 256. app/training/duplicates.py measured it on 920 000 pairs of photos for the very hash that `look_of` takes."""
+_FLAT = 4.0
+"""As there: a picture that varies less has nothing that could be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A picture ready to be kept: its JPEG, the SHA-256 of it, and what it looks like."""
+
+    jpeg: bytes
+    sha256: str
+    look: str
+
+
+def prepare(data: bytes, max_pixels: int) -> Kept:
+    """Decode an upload as safely as for recognition, and write it anew: neither EXIF nor a place survives.
+
+    Raises:
+        RequestError: it is no picture, damaged, or has more than `max_pixels`.
+    """
+    image = decode(data, max_pixels=max_pixels, shortest_side=LONGEST // 2).image
+    image.info = {}
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY)
+    jpeg = buffer.getvalue()
+    return Kept(jpeg, hashlib.sha256(jpeg).hexdigest(), look_of(image))
+
+
+def look_of(image: Image.Image) -> str:
+    """The perceptual hash of 256 bits, hex: what `imagehash.phash(image, 16)` says, which serving does without.
+
+    Empty for a picture of one colour, whose hash would be noise.
+    """
+    grey = np.asarray(image.convert("L").resize((_LOOK_PIXELS, _LOOK_PIXELS), Image.Resampling.LANCZOS), np.float64)
+    if grey.std() < _FLAT:
+        return ""
+    places = np.arange(_LOOK_PIXELS) + 0.5
+    cosines = np.cos(np.pi / _LOOK_PIXELS * np.arange(_LOOK_SIDE)[:, None] * places)  # DCT-II, the low frequencies
+    low = cosines @ grey @ cosines.T
+    return np.packbits(low > np.median(low)).tobytes().hex()
+
+
+def folder_of(models_dir: Path) -> Path:
+    """Where the pictures lie."""
+    return models_dir / ".feedback" / "pictures"
+
+
+def path_of(models_dir: Path, sha256: str) -> Path:
+    """The file of a picture."""
+    return folder_of(models_dir) / f"{sha256}.jpg"
+
+
+def guarded(models_dir: Path) -> AbstractContextManager[None]:
+    """Within it no other process of this machine keeps or removes a picture: a file belongs to a row, or to nobody."""
+    return locked(models_dir / ".feedback")
+
+
+def write_picture(models_dir: Path, kept: Kept) -> bool:
+    """Put the file in place, whole; says whether it was not there before. Raises OSError."""
+    path = path_of(models_dir, kept.sha256)
+    if path.exists():
+        return False
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_file(path, kept.jpeg, mode=0o600)
+    return True
+
+
+def add_row(session: Session, kept: Kept) -> None:
+    """The row of a picture, joined to the earliest that shows the same."""
+    if session.get(Picture, kept.sha256) is not None:
+        return
+    session.add(Picture(sha256=kept.sha256, look=kept.look, created=now(), same_as=_earlier(session, kept.look)))
+    session.flush()
+
+
+def remove_rows(session: Session, hashes: Iterable[str]) -> None:
+    """Remove pictures' rows; those joined to one that goes are joined to the oldest among them instead."""
+    for sha256 in hashes:
+        followers = session.scalars(
+            select(Picture.sha256).where(Picture.same_as == sha256).order_by(Picture.created, Picture.sha256)
+        ).all()
+        if followers:
+            session.execute(update(Picture).where(Picture.sha256.in_(followers)).values(same_as=followers[0]))
+            session.execute(update(Picture).where(Picture.sha256 == followers[0]).values(same_as=None))
+        row = session.get(Picture, sha256)
+        if row is not None:
+            session.delete(row)
+            session.flush()
+
+
+def _earlier(session: Session, look: str) -> str | None:
+    """The picture that `look` is the look of, within the measured limit; the nearest, where there are several."""
+    if not look:
+        return None
+    firsts = select(Picture.sha256, Picture.look).where(Picture.same_as.is_(None), Picture.look != "")
+    rows = session.execute(firsts).all()
+    if not rows:
+        return None
+    distance = np.bitwise_count(_bits(row.look for row in rows) ^ _bits([look])).sum(axis=1, dtype=np.uint16)
+    nearest = int(distance.argmin())
+    return str(rows[nearest].sha256) if distance[nearest] <= _MOST_BITS else None
+
+
+def _bits(looks: Iterable[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Looks as uint64 `[n, 4]`."""
+    return np.frombuffer(bytes.fromhex("".join(looks)), np.uint64).reshape(-1, _LOOK_SIDE * _LOOK_SIDE // 64)

@@ -1,0 +1,99 @@
+"""The tables come from migrations: at once, whole, once, and as the models say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from app.errors import ConfigError
+from app.feedback.database import Database
+from app.feedback.migrations import migrate, newest
+from app.feedback.tables import Base
+from tests.running import ROOT, clean_environment
+
+MIGRATE = """
+import json, sys
+from app.feedback.database import Database
+from app.feedback.migrations import migrate
+database = Database(sys.argv[1])
+print(json.dumps([migrate(database), "alembic" in sys.modules]))
+database.close()
+"""
+KILLED = """
+import os, sys
+from app.feedback import migrations
+from app.feedback.database import Database
+upgrade = migrations._upgrade
+migrations._upgrade = lambda connection: (upgrade(connection), os._exit(9))
+migrations.migrate(Database(sys.argv[1]))
+"""
+
+
+def start(script: str, url: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", script, url]
+    return subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True)
+
+
+def test_the_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_newest_version_is_alembic_s_head() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "app" / "feedback" / "migrations"))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == newest()
+
+
+def test_of_processes_that_start_at_once_one_makes_the_tables_and_all_go_on(database_url: str) -> None:
+    processes = [start(MIGRATE, database_url) for _ in range(3)]
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert sorted(changed for changed, _ in told) == [False, False, True]
+
+
+def test_where_there_is_nothing_to_do_alembic_is_not_even_imported(database: Database, database_url: str) -> None:
+    assert json.loads(start(MIGRATE, database_url).communicate(timeout=60)[0]) == [False, False]
+    assert migrate(database) is False
+
+
+def test_a_process_killed_in_the_middle_leaves_the_database_as_it_was(database_url: str) -> None:
+    killed = start(KILLED, database_url)
+    killed.communicate(timeout=60)
+    assert killed.returncode == 9
+    database = Database(database_url)
+    assert inspect(database.engine).get_table_names() == []
+    assert migrate(database) is True
+    assert "corrections" in inspect(database.engine).get_table_names()
+    database.close()
+
+
+def test_a_database_of_a_later_release_is_left_alone(database: Database) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigError, match="later release"):
+        migrate(database)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://somewhere/wanwu", "http://x", ":memory:"])
+def test_an_address_of_no_database_is_refused_in_one_sentence(url: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        Database(url)
+
+
+def test_what_is_deleted_leaves_nothing_in_the_file(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'wanwu.db'}")
+    with database.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA secure_delete")).scalar() == 1
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    database.close()
