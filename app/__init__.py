@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from app.config import ROOT, read_settings
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
-    from app.web import failures, hooks, limits, metrics, openapi, pages, predict, status
+    from app.web import failures, hooks, limits, metrics, modes_api, openapi, pages, predict, status
     from app.web.uploads import MemoryRequest
 
     settings = settings or read_settings()
@@ -41,7 +41,14 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     app.extensions["settings"] = settings
     for room in (hooks, failures, limits):
         room.init_app(app, settings)
-    for blueprint in (predict.blueprint, status.blueprint, metrics.blueprint, openapi.blueprint, pages.pages):
+    for blueprint in (
+        predict.blueprint,
+        status.blueprint,
+        metrics.blueprint,
+        openapi.blueprint,
+        pages.pages,
+        modes_api.blueprint,
+    ):
         app.register_blueprint(blueprint)
     manager = ModelManager(settings)
     app.extensions["recogniser"] = Recogniser(manager, settings)

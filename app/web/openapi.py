@@ -21,6 +21,8 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
+from app.web import modes_operations
+from app.web.openapi_parts import answer, problems
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
 
@@ -82,8 +84,14 @@ def describe(version: str) -> dict[str, Any]:
             "/livez": {"get": _get("Is the process alive?", "isAlive", "Alive")},
             "/readyz": {"get": _get("Is every model warm?", "isReady", "Ready", NotReady)},
             "/metrics": {"get": _text("Metrics for Prometheus", "readMetrics")},
+            **modes_operations.paths(),
         },
-        "components": {"schemas": definitions["$defs"]},
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The administrator's ADMIN_TOKEN."}
+            },
+        },
     }
 
 
@@ -104,8 +112,8 @@ def _predict() -> dict[str, Any]:
             },
         },
         "responses": {
-            "200": _answer("Prediction", "One result for each picture, in order."),
-            **_errors(*_PREDICT_ERRORS),
+            "200": answer("Prediction", "One result for each picture, in order."),
+            **problems(*_PREDICT_ERRORS),
         },
     }
 
@@ -114,7 +122,7 @@ def _get(summary: str, operation: str, schema: str, *errors: type[PublicError]) 
     return {
         "summary": summary,
         "operationId": operation,
-        "responses": {"200": _answer(schema, summary), **_errors(*errors)},
+        "responses": {"200": answer(schema, summary), **problems(*errors)},
     }
 
 
@@ -124,21 +132,4 @@ def _text(summary: str, operation: str) -> dict[str, Any]:
         "summary": summary,
         "operationId": operation,
         "responses": {"200": {"description": summary, "content": content}},
-    }
-
-
-def _answer(schema: str, description: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    return {"description": description, "content": content}
-
-
-def _errors(*errors: type[PublicError]) -> dict[str, Any]:
-    """One response a status, naming the codes that it may carry."""
-    codes: dict[int, list[str]] = {}
-    for error in errors:
-        codes.setdefault(error.status, []).append(error.code)
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        str(status): {"description": "Code " + " or ".join(f"`{code}`" for code in listed), "content": content}
-        for status, listed in sorted(codes.items())
     }

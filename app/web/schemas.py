@@ -1,8 +1,12 @@
 """The answers of the HTTP interface as pydantic models: `/openapi.json` is drawn from them, the tests check by them."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from app.registry.library import ModeRecord, VersionRecord
+from app.registry.state import Event
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
 
@@ -158,4 +162,29 @@ class Ready(Schema):
     refused: dict[str, str]
 
 
-SCHEMAS: tuple[type[Schema], ...] = (Prediction, Problem, Modes, Alive, Ready)
+class RegisteredModes(Schema):
+    """The answer to `GET /api/modes`."""
+
+    modes: list[ModeRecord]
+
+
+class History(Schema):
+    """The changes of a mode, oldest first, until `at` where it is given; `served`: the one that put in place what
+    served then, or serves now."""
+
+    mode: str
+    at: datetime | None
+    served: Event | None
+    history: list[Event]
+
+
+class RollBack(Schema):
+    """The body of a rollback. `to`: an earlier version; null: the one before the present one."""
+
+    to: str | None = None
+    why: Annotated[str, Field(max_length=500)] = ""
+
+
+SCHEMAS: tuple[type[BaseModel], ...] = (
+    Prediction, Problem, Modes, Alive, Ready, RegisteredModes, ModeRecord, VersionRecord, History, Event, RollBack
+)  # fmt: skip
