@@ -33,7 +33,19 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from app.feedback.upkeep import Upkeep
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
-    from app.web import corrections, failures, hooks, limits, metrics, openapi, pages, predict, review, status
+    from app.web import (
+        corrections,
+        failures,
+        hooks,
+        limits,
+        metrics,
+        modes_api,
+        openapi,
+        pages,
+        predict,
+        review,
+        status,
+    )
     from app.web.uploads import MemoryRequest
 
     settings = settings or read_settings()
@@ -43,9 +55,16 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     app.extensions["settings"] = settings
     for room in (hooks, failures, limits):
         room.init_app(app, settings)
-    for blueprint in (predict.blueprint, status.blueprint, metrics.blueprint, openapi.blueprint, pages.pages):
-        app.register_blueprint(blueprint)
-    for blueprint in (corrections.blueprint, review.blueprint):
+    for blueprint in (
+        predict.blueprint,
+        status.blueprint,
+        metrics.blueprint,
+        openapi.blueprint,
+        pages.pages,
+        corrections.blueprint,
+        review.blueprint,
+        modes_api.blueprint,
+    ):
         app.register_blueprint(blueprint)
     database = Database(settings.database)
     app.extensions["database"] = database

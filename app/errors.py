@@ -7,12 +7,14 @@ WanwuError
 │   ├── Forbidden           forbidden           403
 │   ├── NotFound            not_found           404
 │   ├── UnknownMode         unknown_mode        404
+│   ├── UnknownVersion      unknown_version     404
 │   ├── MethodNotAllowed    method_not_allowed  405
 │   ├── Conflict            conflict            409
 │   ├── TooLarge            too_large           413
 │   ├── UnsupportedFormat   unsupported_format  415
 │   ├── UnreadableImage     unreadable_image    422
 │   ├── TooManyPixels       too_many_pixels     422
+│   ├── BadModel            bad_model           422
 │   └── RateLimited         rate_limited        429
 ├── ServiceError            the caller can wait, or ask the operator
 │   ├── CallerGone          gone                503   nobody reads it: it is for the log and the metrics
@@ -96,6 +98,14 @@ class UnknownMode(RequestError):
     sentence_zh = "没有名为“{mode}”的模式。"
 
 
+class UnknownVersion(RequestError):
+    """Takes `mode`, `version`."""
+
+    status, code = 404, "unknown_version"
+    sentence_en = "The mode {mode} has no version called '{version}'."
+    sentence_zh = "模式 {mode} 没有名为“{version}”的版本。"
+
+
 class MethodNotAllowed(RequestError):
     status, code = 405, "method_not_allowed"
     sentence_en = "This address does not answer that kind of request."
@@ -106,6 +116,48 @@ class Conflict(RequestError):
     status, code = 409, "conflict"
     sentence_en = "This has been decided or changed in the meantime: please look at it again."
     sentence_zh = "这一项刚刚已被处理或修改，请刷新后再看。"
+
+
+class VersionInUse(Conflict):
+    """Takes `mode`, `version`."""
+
+    sentence_en = "The version {version} of {mode} is active or on trial, and cannot be deleted."
+    sentence_zh = "模式 {mode} 的版本 {version} 正在使用或试用，不能删除。"
+
+
+class AlreadyActive(Conflict):
+    """Takes `mode`, `version`."""
+
+    sentence_en = "The version {version} of {mode} is active already."
+    sentence_zh = "模式 {mode} 的版本 {version} 已经在使用。"
+
+
+class NothingEarlier(Conflict):
+    """Takes `mode`."""
+
+    sentence_en = "No earlier version of {mode} has served and is still there: there is nothing to go back to."
+    sentence_zh = "模式 {mode} 没有用过且仍保留的旧版本，无法回退。"
+
+
+class NeverServed(Conflict):
+    """Takes `mode`, `version`."""
+
+    sentence_en = (
+        "The version {version} of {mode} has never served, so there is no going back to it: promote it instead."
+    )
+    sentence_zh = "模式 {mode} 的版本 {version} 从未使用过，不能回退到它；请改用“上线”（promote）。"
+
+
+class BaseModeFixed(Conflict):
+    sentence_en = "The base mode 'imagenet' stays as it is: it has no versions to change."
+    sentence_zh = "基础模式 imagenet 固定不变，没有可更改的版本。"
+
+
+class FileInTheWay(Conflict):
+    """Takes `mode`, `file`."""
+
+    sentence_en = "The file {file} serves the mode {mode} now: move it out of models/ first, then import it from there."
+    sentence_zh = "模式 {mode} 目前由文件 {file} 提供：请先把它移出 models/，再从新位置导入。"
 
 
 class TooLarge(RequestError):
@@ -150,6 +202,14 @@ class TooManyPixels(RequestError):
     def in_words(limit: int) -> dict[str, str]:
         """The limit as each language counts: in millions, and in 万 (ten thousands)."""
         return {"limit_mp": f"{limit / 1e6:g}", "limit_wan": f"{limit / 1e4:g}"}
+
+
+class BadModel(RequestError):
+    """Takes `reason`: a ModelError's sentence."""
+
+    status, code = 422, "bad_model"
+    sentence_en = "{reason}."
+    sentence_zh = "模型无法使用：{reason}。"
 
 
 class RateLimited(RequestError):

@@ -1,5 +1,7 @@
 """`python -m app models …`: the modes under `models/`. What a command needs is imported when it runs."""
 
+import getpass
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ from app.config import read_settings
 
 if TYPE_CHECKING:
     from app.export.formats import Format
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -51,3 +55,108 @@ def export_command(mode: str, format_: "Format", output: Path | None, photos: Pa
         click.echo(outcome.remark)
     click.echo(f"Checked on {outcome.rows[-1].agreement.sentence(limits_of(format_))}.")
     click.echo(f"Written: {outcome.folder} (try: python {outcome.folder / 'example.py'} photo.jpg)")
+
+
+@models.command("list")
+@_JSON
+def list_command(as_json: bool) -> None:
+    """Every mode and version: which is active, how good, how old, how large."""
+    from app.registry.library import list_modes
+    from app.registry.listing import modes_table
+
+    records = list_modes(read_settings().models_dir)
+    click.echo(_json([record.model_dump(mode="json") for record in records]) if as_json else modes_table(records))
+
+
+@models.command("history")
+@click.argument("mode")
+@click.option(
+    "--at", "moment", help="What served at that time, such as 2026-11-24T20:00 (UTC unless it says otherwise)."
+)
+@_JSON
+def history_command(mode: str, moment: str | None, as_json: bool) -> None:
+    """What MODE served and since when, put there by whom and why."""
+    from app.registry.library import read_history
+    from app.registry.listing import event_line, history_lines
+    from app.registry.state import moment_of
+
+    state = read_history(read_settings().models_dir, mode)
+    if moment is None:
+        events = [event.model_dump(mode="json") for event in state.history]
+        click.echo(_json(events) if as_json else history_lines(state))
+        return
+    served = state.served_at(moment_of(moment))
+    if as_json:
+        click.echo(_json(served.model_dump(mode="json") if served else None))
+    else:
+        click.echo(event_line(served) if served else "Nothing is written down that served then.")
+
+
+@models.command("rollback")
+@click.argument("mode")
+@click.option("--to", metavar="VERSION", help="Default: the version that served before the present one.")
+@click.option("--why", default="", help="For the history.")
+@_JSON
+def rollback_command(mode: str, to: str | None, why: str, as_json: bool) -> None:
+    """Take MODE back to an earlier version that served."""
+    settings = read_settings()
+    from app.registry.listing import event_line
+    from app.serving.switching import roll_back
+
+    event = roll_back(settings, mode, by=getpass.getuser(), why=why, to=to)
+    click.echo(_json(event.model_dump(mode="json")) if as_json else event_line(event))
+
+
+@models.command("import")
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--mode", required=True, metavar="KEY", help="The mode that it becomes a version of.")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="For a .pth: its classes, one a line. Default: the file of the same name beside it.",
+)
+@click.option("--title-en", help="The mode's name in English. Default: the model's own, or KEY.")
+@click.option("--title-zh", help="The mode's name in Chinese. Default: the model's own, or KEY.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Below it the answer is unknown.")
+@_JSON
+def import_command(
+    path: Path,
+    mode: str,
+    labels: Path | None,
+    title_en: str | None,
+    title_zh: str | None,
+    threshold: float | None,
+    as_json: bool,
+) -> None:
+    """Make PATH a version of a mode: a .pth state_dict, or the folder or zip of a version made elsewhere.
+
+    It is checked as the server would load it. A mode's first version becomes active at once.
+    """
+    settings = read_settings()
+    from app.registry.importing import Order
+    from app.serving.switching import import_version
+
+    order = Order(mode, labels, title_en, title_zh, threshold)
+    record = import_version(path, order, settings, by=getpass.getuser())
+    if as_json:
+        click.echo(_json(record.model_dump(mode="json")))
+    else:
+        active = "and serves it now" if record.active else "and waits to be promoted"
+        click.echo(f"{path.name} is {mode}@{record.version}, {active}.")
+
+
+@models.command("delete")
+@click.argument("name", metavar="MODE@VERSION")
+@click.option("--why", default="", help="For the history.")
+@_JSON
+def delete_command(name: str, why: str, as_json: bool) -> None:
+    """Delete a version that is neither active nor on trial."""
+    from app.registry.library import delete_version
+
+    mode, _, version = name.partition("@")
+    delete_version(read_settings().models_dir, mode, version, by=getpass.getuser(), why=why)
+    click.echo(_json({"deleted": name}) if as_json else f"{name} is deleted.")
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1)

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from app.errors import ModelError
 from app.registry.manifest import is_key
-from app.registry.state import MANIFEST, STATE, active_version
+from app.registry.state import MANIFEST, STATE, State, read_state
 from app.registry.versions import HEAD, NETWORK
 
 BASE_MODE = "imagenet"
@@ -29,7 +30,7 @@ class Entry:
 
 
 def scan(models_dir: Path) -> dict[str, Entry]:
-    """The modes under `models_dir`, by key; cheap enough to run every second (no file is opened but `state.json`)."""
+    """The modes under `models_dir`, by key; cheap enough for twice a second (opens a new `state.json` only)."""
     found: dict[str, Entry] = {}
     for path in sorted(models_dir.iterdir()) if models_dir.is_dir() else []:
         entry = None
@@ -56,15 +57,26 @@ def labels_beside(checkpoint: Path) -> Path | None:
 
 def _mode_folder(folder: Path) -> Entry | None:
     try:
-        version = active_version(folder)
+        state = _state(folder)
     except ModelError as error:
         return Entry(folder.name, folder, signature=_signature([folder / STATE]), problem=str(error))
-    if version is not None:
-        path = folder / version
+    if state.active is not None:
+        path = folder / state.active
         watched = [folder / STATE, path / MANIFEST, path / HEAD, path / NETWORK]
         return Entry(folder.name, path, signature=_signature(watched))
     checkpoints = sorted(folder.glob("*.pth"))
     return _checkpoint(folder.name, checkpoints[0]) if checkpoints else None
+
+
+def _state(folder: Path) -> State:
+    """A mode's state; its file is read only when it has changed. Raises ModelError as `read_state`."""
+    signature = _signature([folder / STATE])
+    return _state_as_of(folder, signature) if signature else read_state(folder)
+
+
+@lru_cache(maxsize=1024)
+def _state_as_of(folder: Path, _: Signature) -> State:
+    return read_state(folder)
 
 
 def _checkpoint(key: str, path: Path) -> Entry:

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from app.errors import ModelError
 
+CHECKPOINT_NETWORK = "resnet18"
+PLAIN_THRESHOLD = 0.6
+"""For a plain checkpoint, which brings no measured threshold of its own."""
+
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.")
 _SEQUENTIAL = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}

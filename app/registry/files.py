@@ -27,6 +27,23 @@ def written_whole(folder: Path) -> Iterator[Path]:
     sync(folder.parent)
 
 
+def remove_whole(folder: Path) -> None:
+    """Remove a folder in one step: it is gone by name before the first of its files is."""
+    aside = Path(tempfile.mkdtemp(prefix=".deleting-", dir=folder.parent))
+    folder.rename(aside / folder.name)
+    sync(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left aside in `folder`. Only where nobody else is writing there now."""
+    for pattern in (".writing-*", ".deleting-*"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(".*.json-*"):
+        path.unlink(missing_ok=True)
+
+
 def write_file(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Write a small file so that a reader sees the old content or the new, never a part. `mode`: who may read it."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

@@ -52,7 +52,7 @@ class Manifest(BaseModel):
     """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the top probability.
 
     `head`: a linear layer (`weight`, `bias`), or stored photos (`neighbours`, `labels`), the nearest of which vote.
-    `neighbours` says how many.
+    `neighbours` says how many. `imported_from`: for a version made elsewhere, the file or version that it was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +73,7 @@ class Manifest(BaseModel):
     options: dict[str, Any] = {}
     data_fingerprint: str | None = None
     parent: str | None = None
+    imported_from: str | None = None
     files: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -9,18 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import ModelError
-from app.registry.files import write_file
+from app.errors import BadParameter, ModelError
+from app.registry.files import sweep, sync, write_file
 
 STATE = "state.json"
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
 
-Action = Literal["first", "promote", "rollback", "trial", "trial_ended"]
+Action = Literal["first", "promote", "rollback", "trial", "trial_ended", "delete"]
+_SWITCHES = ("first", "promote", "rollback")
+_NOBODY, _FOUND = "unknown", "found with no state.json: the newest version"
 
 
 class Event(BaseModel):
-    """One change. `version` is what became active (or what the trial ran), `before` what was active until then."""
+    """One change. `before`: what was active until then.
+
+    `version`: what became active, or what the trial ran, or what was deleted.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,8 +60,30 @@ class State(BaseModel):
 
     def served_at(self, moment: datetime) -> Event | None:
         """The change that put in place what served at `moment`; None: nothing did yet, or nobody wrote it down."""
-        switches = [event for event in self.history if event.action in ("first", "promote", "rollback")]
-        return next((event for event in reversed(switches) if event.at <= moment), None)
+        return next((event for event in reversed(self._switches()) if event.at <= moment), None)
+
+    def earlier(self) -> list[str]:
+        """The versions that served before the present one, the latest first; what was taken back is not among them."""
+        line: list[str] = []
+        for event in self._switches():
+            if not line and event.before:
+                line = [event.before]
+            if event.action == "rollback" and event.version in line:
+                del line[line.index(event.version) :]
+            line = [version for version in line if version != event.version] + [event.version]
+        return line[-2::-1]
+
+    def served(self) -> set[str]:
+        """Every version that ever served."""
+        switches = self._switches()
+        return {event.version for event in switches} | {event.before for event in switches if event.before}
+
+    def names(self) -> set[str]:
+        """Every version that the history tells of: none of these names may ever mean another version."""
+        return {event.version for event in self.history} | {event.before for event in self.history if event.before}
+
+    def _switches(self) -> list[Event]:
+        return [event for event in self.history if event.action in _SWITCHES]
 
 
 def read_state(mode_folder: Path) -> State:
@@ -65,16 +92,34 @@ def read_state(mode_folder: Path) -> State:
     Raises:
         ModelError: `state.json` cannot be read, or names a version that is not there.
     """
-    complete = complete_versions(mode_folder)
-    try:
-        state = State.model_validate_json((mode_folder / STATE).read_bytes())
-    except FileNotFoundError:
-        return State(active=max(complete, key=complete.__getitem__, default=None))
-    except (OSError, ValidationError) as error:
-        raise ModelError(f"{STATE} cannot be read") from error
-    if state.active not in complete:
+    state = history_of(mode_folder)
+    if state.active is not None and state.active not in complete_versions(mode_folder):
         raise ModelError(f"{STATE} names the version {state.active}, which is not there")
     return state
+
+
+def history_of(mode_folder: Path) -> State:
+    """As `read_state`, also where the active version is no longer there.
+
+    Raises:
+        ModelError: `state.json` cannot be read.
+    """
+    try:
+        return State.model_validate_json((mode_folder / STATE).read_bytes())
+    except FileNotFoundError:
+        return _found_state(mode_folder)
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"{STATE} cannot be read") from error
+
+
+def _found_state(mode_folder: Path) -> State:
+    """The state of a folder that was put there by hand, or whose first version was cut off before it was told of."""
+    complete = complete_versions(mode_folder)
+    if not complete:
+        return State()
+    newest = max(complete, key=complete.__getitem__)
+    at = datetime.fromtimestamp(complete[newest] // 1_000_000 / 1000, UTC)
+    return State(active=newest, history=(Event(at=at, action="first", version=newest, by=_NOBODY, why=_FOUND),))
 
 
 def complete_versions(mode_folder: Path) -> dict[str, int]:
@@ -90,23 +135,53 @@ def active_version(mode_folder: Path) -> str | None:
 @contextmanager
 def locked(mode_folder: Path) -> Iterator[None]:
     """Within it no other process changes this mode's state or versions; waits for one that does."""
-    mode_folder.mkdir(parents=True, exist_ok=True)
+    if not mode_folder.is_dir():
+        mode_folder.mkdir(parents=True, exist_ok=True)
+        sync(mode_folder.parent)
     with (mode_folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it with the process
+        sweep(mode_folder)
         yield
+
+
+@contextmanager
+def adding(mode_folder: Path, version: str, *, by: str, why: str) -> Iterator[None]:
+    """Within it `version` may appear, and nobody else changes the mode. The first one becomes active, no later one."""
+    with locked(mode_folder):
+        before = history_of(mode_folder)
+        if before.active is not None and not (mode_folder / STATE).exists():
+            _write(mode_folder, before)  # or the newer version would be taken for the active one
+        yield
+        if before.active is None:
+            event = Event(at=now(), action="first", version=version, by=by, why=why)
+            _write(mode_folder, State(active=version, history=(*before.history, event)))
+
+
+@contextmanager
+def deleting(mode_folder: Path, version: str, *, by: str, why: str) -> Iterator[State]:
+    """Within it `version` may go, and nobody else changes the mode; that it went is written down after."""
+    with locked(mode_folder):
+        before = read_state(mode_folder)
+        yield before
+        event = Event(at=_after(before), action="delete", version=version, before=before.active, by=by, why=why)
+        _write(mode_folder, before.model_copy(update={"history": (*before.history, event)}))
 
 
 def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: str, forced: bool = False) -> Event:
     """Make `version` the active one; a trial of it ends with that. The caller has made sure that it can be served.
 
+    It also mends a state that names a version which is no longer there.
+
     Raises:
-        ModelError: there is no complete version of that name.
+        ModelError: there is no complete version of that name, or `state.json` cannot be read.
     """
     with locked(mode_folder):
-        before = read_state(mode_folder)
+        before = history_of(mode_folder)
         if version not in complete_versions(mode_folder):
             raise ModelError(f"there is no complete version {version}")
-        event = Event(at=now(), action=action, version=version, before=before.active, by=by, why=why, forced=forced)
+        event = Event(
+            at=_after(before), action=action, version=version, before=before.active, by=by, why=why, forced=forced
+        )
         trial = None if before.trial and before.trial.version == version else before.trial
         _write(mode_folder, State(active=version, trial=trial, history=(*before.history, event)))
     return event
@@ -132,6 +207,26 @@ def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str) -> E
         )
         _write(mode_folder, before.model_copy(update={"trial": trial, "history": (*before.history, event)}))
     return event
+
+
+def _after(state: State) -> datetime:
+    """Now; or the time of the last change, where the clock has been put back since: the order is never in doubt."""
+    return max([now(), *(event.at for event in state.history[-1:])])
+
+
+def moment_of(text: str) -> datetime:
+    """A time as people write it to a program (ISO 8601), UTC unless it says otherwise.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadParameter(
+            name="at", en="a time such as 2026-11-24T20:00:00Z", zh="形如 2026-11-24T20:00:00Z 的时间"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def now() -> datetime:

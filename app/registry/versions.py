@@ -1,7 +1,7 @@
 """One version on disk: `models/<mode>/<version>/` with its manifest and its tensors, whole or not there at all."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,38 +12,51 @@ from torch import Tensor
 from app.errors import ModelError
 from app.registry.files import write_file, written_whole
 from app.registry.manifest import Manifest
-from app.registry.state import MANIFEST, activate, active_version
+from app.registry.state import MANIFEST, adding, history_of
 from app.vision.download import sha256_of
 
 HEAD = "head.safetensors"
 NETWORK = "network.safetensors"
 
 
+def next_version(mode_folder: Path) -> str:
+    """ "v1", "v2", …: one more than the highest that is there, whole or not, or that the history tells of."""
+    names = {path.name for path in mode_folder.glob("v*")} | history_of(mode_folder).names()
+    numbers = [int(name[1:]) for name in names if name[:1] == "v" and name[1:].isascii() and name[1:].isdigit()]
+    return f"v{max(numbers, default=0) + 1}"
+
+
 def write_version(
-    models_dir: Path, manifest: Manifest, tensors: Mapping[str, Tensor], extra_files: Mapping[str, bytes] | None = None
+    models_dir: Path,
+    manifest: Manifest,
+    tensors: Mapping[str, Tensor],
+    extra_files: Mapping[str, bytes] | None = None,
+    *,
+    by: str = "training",
+    why: str = "the first version of the mode",
+    check: Callable[[Path], object] | None = None,
 ) -> Path:
-    """Write a new version and return its folder; a mode's first version becomes active at once.
+    """Write a new version and return its folder; a mode's first version becomes active at once, `by` whom and `why`.
 
     `tensors`: `weight` and `bias` of the head, or a whole network's state_dict where the backbone was tuned.
     `extra_files`: what else belongs to the version, such as its report, by plain file name.
+    `check`: is called with the folder before it has its name; where it raises, there is no new version.
 
     Raises:
         ModelError: the version exists already.
     """
     folder = models_dir / manifest.mode / manifest.version
-    if folder.exists():
-        raise ModelError(f"the version {manifest.version} of {manifest.mode} exists already")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    is_first = active_version(folder.parent) is None
-    with written_whole(folder) as aside:
+    with adding(folder.parent, manifest.version, by=by, why=why), written_whole(folder) as aside:
+        if folder.exists():
+            raise ModelError(f"the version {manifest.version} of {manifest.mode} exists already")
         name = NETWORK if manifest.backbone.tuned else HEAD
         (aside / name).write_bytes(save({key: tensor.detach().contiguous() for key, tensor in tensors.items()}))
         for extra, content in (extra_files or {}).items():
             (aside / extra).write_bytes(content)
         complete = manifest.model_copy(update={"files": {name: sha256_of(aside / name)}})
         write_file(aside / MANIFEST, complete.model_dump_json(indent=2) + "\n")
-    if is_first:
-        activate(folder.parent, manifest.version, action="first", by="training", why="the first version of the mode")
+        if check is not None:
+            check(aside)
     return folder
 
 

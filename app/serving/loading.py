@@ -11,7 +11,7 @@ from torch import Tensor
 from app.config import Settings
 from app.errors import ModelError, WeightsError
 from app.registry.catalog import BASE_MODE, Entry
-from app.registry.checkpoint import read_checkpoint
+from app.registry.checkpoint import CHECKPOINT_NETWORK, PLAIN_THRESHOLD, read_checkpoint
 from app.registry.manifest import Manifest
 from app.registry.versions import read_version
 from app.serving.backbone import Backbone
@@ -27,9 +27,6 @@ IMAGENET_CLASSES = 1000
 BASE_THRESHOLD = 0.2
 """For `imagenet`: calls 4 % of 120 well-known photographs unknown with ResNet-18, 2 % with EfficientNet-Lite0, where
 0.6, which tutorials advise, calls 29 % and 17 % so (measured with the tests' weights)."""
-PLAIN_THRESHOLD = 0.6
-"""For a plain checkpoint, which brings no measured threshold of its own."""
-CHECKPOINT_NETWORK = "resnet18"
 
 
 class Loader:
@@ -70,8 +67,23 @@ class Loader:
         """
         if entry.problem:
             raise ModelError(entry.problem)
+        if entry.path.suffix != ".pth":
+            return self.version(entry)
         try:
-            mode = self._checkpoint(entry, base) if entry.path.suffix == ".pth" else self._version(entry)
+            mode = self._checkpoint(entry, base)
+        except WeightsError as error:
+            raise ModelError(str(error)) from error
+        _check(mode)
+        return mode
+
+    def version(self, entry: Entry) -> Mode:
+        """The version of a mode whose folder is `entry.path`, checked by a pass; it needs no base mode.
+
+        Raises:
+            ModelError: it cannot be served; the sentence is the reason.
+        """
+        try:
+            mode = self._version(entry)
         except WeightsError as error:
             raise ModelError(str(error)) from error
         _check(mode)

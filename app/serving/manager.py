@@ -16,7 +16,7 @@ from app.serving.memory import give_back_memory
 from app.serving.mode import Mode
 
 LOG = logging.getLogger(__name__)
-WATCH_INTERVAL_S = 1.0
+WATCH_INTERVAL_S = 0.5
 
 
 class ModelManager:
@@ -117,12 +117,22 @@ class ModelManager:
             self._modes = {**self._modes, task_name: mode}
         return mode
 
+    def check(self, entry: Entry) -> None:
+        """Load the version at `entry` as for serving, and let go of it.
+
+        Raises:
+            ModelError: it cannot be served.
+        """
+        torch.set_num_threads(self._settings.torch_threads)  # a thread's own; what is loaded here may be shared
+        self._loader.version(entry)
+        give_back_memory()
+
     def refresh(self) -> None:
         """Follow `models/`: load what is new or changed, drop what is gone, keep what cannot be replaced."""
         self._refresh(self.mode(BASE_MODE))
 
     def watch(self) -> None:
-        """Follow `models/` every second, in a thread, until `close`."""
+        """Follow `models/` twice a second, in a thread, until `close`."""
         self._stopping.clear()
         self._watcher = threading.Thread(target=self._watch, name="models-watcher", daemon=True)
         self._watcher.start()

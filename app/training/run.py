@@ -17,7 +17,7 @@ from app.errors import DataError, ModelError
 from app.registry.catalog import BASE_MODE
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.state import active_version
-from app.registry.versions import write_version
+from app.registry.versions import next_version, write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
 from app.training.dataset import Dataset, Sample, fingerprint, read_dataset, split
 from app.training.device import choose_device
@@ -207,14 +207,6 @@ class _Run:
             data_fingerprint=data_fingerprint,
             parent=_active(mode_folder),
         )
-
-
-def next_version(mode_folder: Path) -> str:
-    """ "v1", "v2", …: one more than the highest that is there, whole or not."""
-    numbers = [
-        int(path.name[1:]) for path in mode_folder.glob("v*") if path.name[1:].isascii() and path.name[1:].isdigit()
-    ]
-    return f"v{max(numbers, default=0) + 1}"
 
 
 def command_of(order: Order) -> str:

@@ -17,7 +17,7 @@ from app.vision.labels import Label
 from app.web.failures import wants_page
 from app.web.limits import check_rate
 from app.web.parameters import read_uploads
-from app.web.schemas import CorrectionSent
+from app.web.schemas_corrections import CorrectionSent
 
 blueprint = Blueprint("corrections", __name__)
 

@@ -21,13 +21,12 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
+from app.web import modes_operations
 from app.web.openapi_corrections import correction_paths
-from app.web.openapi_parts import answer as _answer
-from app.web.openapi_parts import errors as _errors
-from app.web.openapi_parts import get as _get
-from app.web.openapi_parts import text as _text
+from app.web.openapi_parts import answer, errors, get, text
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
-from app.web.schemas import REQUESTS, SCHEMAS
+from app.web.schemas import SCHEMAS
+from app.web.schemas_corrections import ANSWERS, REQUESTS
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -71,7 +70,8 @@ def docs() -> str:
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
     _, definitions = models_json_schema(
-        [(schema, "serialization") for schema in SCHEMAS] + [(schema, "validation") for schema in REQUESTS],
+        [(schema, "serialization") for schema in (*SCHEMAS, *ANSWERS)]
+        + [(schema, "validation") for schema in REQUESTS],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -84,13 +84,19 @@ def describe(version: str) -> dict[str, Any]:
         },
         "paths": {
             "/predict": {"post": _predict()},
-            "/modes": {"get": _get("List the modes", "listModes", "Modes", NotReady)},
-            "/livez": {"get": _get("Is the process alive?", "isAlive", "Alive")},
-            "/readyz": {"get": _get("Is every model warm?", "isReady", "Ready", NotReady)},
-            "/metrics": {"get": _text("Metrics for Prometheus", "readMetrics")},
+            "/modes": {"get": get("List the modes", "listModes", "Modes", NotReady)},
+            "/livez": {"get": get("Is the process alive?", "isAlive", "Alive")},
+            "/readyz": {"get": get("Is every model warm?", "isReady", "Ready", NotReady)},
+            "/metrics": {"get": text("Metrics for Prometheus", "readMetrics")},
             **correction_paths(),
+            **modes_operations.paths(),
         },
-        "components": {"schemas": definitions["$defs"]},
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The administrator's ADMIN_TOKEN."}
+            },
+        },
     }
 
 
@@ -111,7 +117,7 @@ def _predict() -> dict[str, Any]:
             },
         },
         "responses": {
-            "200": _answer("Prediction", "One result for each picture, in order."),
-            **_errors(*_PREDICT_ERRORS),
+            "200": answer("Prediction", "One result for each picture, in order."),
+            **errors(*_PREDICT_ERRORS),
         },
     }

@@ -21,7 +21,7 @@ from app.errors import (
     UnsupportedFormat,
 )
 from app.web.openapi_parts import answer, errors, path_parameter, reference
-from app.web.schemas import QueueAsked
+from app.web.schemas_corrections import QueueAsked
 
 _SENT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, UnknownMode, Conflict, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,

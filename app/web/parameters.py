@@ -43,7 +43,7 @@ def read_parameters(request: Request, default_mode: str) -> Parameters:
         raise BadParameter(name="explain", en="'0' or '1'", zh="0 或 1")
     return Parameters(
         mode=values.get("mode") or default_mode,
-        threshold=_threshold(values.get("threshold", "")),
+        threshold=read_threshold(values.get("threshold", "")),
         top_k=_top_k(values.get("top_k", "")),
     )
 
@@ -66,7 +66,8 @@ def read_uploads(request: Request) -> list[Upload]:
     return uploads
 
 
-def _threshold(text: str) -> float | None:
+def read_threshold(text: str) -> float | None:
+    """A threshold as it was sent; None where none was. Raises BadParameter."""
     if not text:
         return None
     try:

@@ -11,7 +11,7 @@ from app.feedback.database import Database
 from app.feedback.pictures import path_of
 from app.feedback.review import MAX_PAGE, Entry, decide, find, list_entries
 from app.web.guard import check_admin, who
-from app.web.schemas import QueueAsked, Review
+from app.web.schemas_corrections import QueueAsked, Review
 
 blueprint = Blueprint("review", __name__, url_prefix="/api/corrections")
 blueprint.before_request(check_admin)

@@ -1,8 +1,12 @@
 """The answers of the HTTP interface as pydantic models: `/openapi.json` is drawn from them, the tests check by them."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from app.registry.library import ModeRecord, VersionRecord
+from app.registry.state import Event
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
 
@@ -158,94 +162,29 @@ class Ready(Schema):
     refused: dict[str, str]
 
 
-class CorrectionSent(BaseModel):
-    """What `POST /corrections` takes, as a form or as JSON."""
+class RegisteredModes(Schema):
+    """The answer to `GET /api/modes`."""
 
-    request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Of the answer.")]
-    place: Annotated[int, Field(ge=0, le=63, description="Which picture of that request, from 0.")] = 0
-    mode: Annotated[str, Field(min_length=1, max_length=64)]
-    version: Annotated[str, Field(min_length=1, max_length=64, description="The answer's `model.version`.")]
-    answer: Annotated[str, Field(min_length=1, max_length=200, description="The label that was answered, or unknown.")]
-    confidence: Confidence
-    kind: Annotated[
-        Literal["label", "new", "none"] | None,
-        Field(
-            description="One of the mode's labels, a new one, or none of these. Left out: what `label` turns out as."
-        ),
-    ] = None
-    label: Annotated[str | None, Field(max_length=1000, description="The right name, in either language.")] = None
-    keep: Annotated[bool, Field(description="Whether the person agrees that the picture is kept.")] = False
+    modes: list[ModeRecord]
 
 
-class CorrectionSaved(Schema):
-    """The answer to `POST /corrections`. Whoever knows `id` may take it back."""
+class History(Schema):
+    """The changes of a mode, oldest first, until `at` where it is given; `served`: the one that put in place what
+    served then, or serves now."""
 
-    id: str
-    status: Literal["pending", "accepted", "rejected"]
-    kind: Literal["label", "new", "none"]
-    label: str | None
-    label_short: str | None
-    label_zh: str | None
-    picture: Annotated[
-        Literal["kept", "not_agreed", "not_kept_here", "none_sent"],
-        Field(description="not_agreed: `keep` was not set; not_kept_here: the server keeps no pictures (KEEP_IMAGES)."),
-    ]
-
-
-class TakenBack(Schema):
-    """The answer to `POST /corrections/{correction_id}/undo`."""
-
-    id: str
-    status: Literal["taken_back"]
-
-
-class QueueAsked(BaseModel):
-    """What `GET /api/corrections` may be asked."""
-
-    status: Literal["pending", "accepted", "rejected"] = "pending"
-    mode: Annotated[str, Field(max_length=64, description="Only this mode's.")] = ""
-    after: Annotated[str, Field(max_length=200, description="The `after` of the page before.")] = ""
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
-
-
-class QueueEntry(Schema):
-    """Corrections of one picture, or of pictures that look the same: the earliest of them, and their `count`."""
-
-    id: str
     mode: str
-    version: str
-    answer: str
-    confidence: Confidence
-    kind: Literal["label", "new", "none"]
-    label: str | None
-    status: Literal["pending", "accepted", "rejected"]
-    final_label: str | None
-    reviewer: str | None
-    count: Annotated[int, Field(ge=1)]
-    created: str
-    reviewed: str | None
-    revision: Annotated[int, Field(ge=0, description="To be sent back with a review.")]
-    used_by: Annotated[str | None, Field(description="The version that learned from it.")]
-    picture: Annotated[str | None, Field(description="Where the picture is, if it is kept.")]
+    at: datetime | None
+    served: Event | None
+    history: list[Event]
 
 
-class Queue(Schema):
-    """The answer to `GET /api/corrections`."""
+class RollBack(Schema):
+    """The body of a rollback. `to`: an earlier version; null: the one before the present one."""
 
-    entries: list[QueueEntry]
-    total: int
-    after: str | None
-
-
-class Review(BaseModel):
-    """What `POST /api/corrections/{correction_id}` takes."""
-
-    action: Literal["accept", "relabel", "reject", "undo"]
-    revision: Annotated[int, Field(ge=0)]
-    label: Annotated[str | None, Field(max_length=1000, description="With relabel: the right name.")] = None
+    to: str | None = None
+    why: Annotated[str, Field(max_length=500)] = ""
 
 
-SCHEMAS: tuple[type[Schema], ...] = (
-    Prediction, Problem, Modes, Alive, Ready, CorrectionSaved, TakenBack, QueueEntry, Queue,
+SCHEMAS: tuple[type[BaseModel], ...] = (
+    Prediction, Problem, Modes, Alive, Ready, RegisteredModes, ModeRecord, VersionRecord, History, Event, RollBack
 )  # fmt: skip
-REQUESTS: tuple[type[BaseModel], ...] = (CorrectionSent, Review)

@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.config import Settings
 from app.feedback.database import Database
-from app.web.schemas import CorrectionSaved, Prediction, Queue, QueueEntry, TakenBack
+from app.web.schemas import Prediction
+from app.web.schemas_corrections import CorrectionSaved, Queue, QueueEntry, TakenBack
 from tests.asking import post, refused
 from tests.conftest import write_head
 from tests.feedback.sending import count, files, rows
