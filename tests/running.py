@@ -92,10 +92,10 @@ def wait_until_ready(process: Server, port: int, log: Path) -> None:
     raise AssertionError(f"not ready after {START_LIMIT_S} s, exit code {process.poll()}:\n{log.read_text()}")
 
 
-def post(port: int, picture: bytes) -> dict[str, Any]:
-    """Post a JPEG to `/predict`."""
+def post(port: int, picture: bytes, query: str = "") -> dict[str, Any]:
+    """Post a JPEG to `/predict`; `query` begins with "?"."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/predict", data=picture, headers={"Content-Type": "image/jpeg"}
+        f"http://127.0.0.1:{port}/predict{query}", data=picture, headers={"Content-Type": "image/jpeg"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         content: dict[str, Any] = json.load(answer)
