@@ -112,16 +112,16 @@ def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: s
     return event
 
 
-def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str) -> Event:
-    """Begin a trial, or end the one that runs (None).
+def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, instead_of: Trial | None = None) -> Event:
+    """Begin a trial, or end the one that runs (None); given `instead_of`, only where that is the one that runs.
 
     Raises:
-        ModelError: there is no complete version of that name, it is the active one, or there is no trial to end.
+        ModelError: there is no complete version of that name, it is the active one, or there is no such trial to end.
     """
     with locked(mode_folder):
         before = read_state(mode_folder)
-        if trial is None and before.trial is None:
-            raise ModelError("there is no trial to end")
+        if (trial is None and before.trial is None) or (instead_of is not None and before.trial != instead_of):
+            raise ModelError("there is no such trial to end")
         if trial is not None and (
             trial.version == before.active or trial.version not in complete_versions(mode_folder)
         ):
