@@ -60,10 +60,11 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """Stop the recogniser's threads once the last request has been answered."""
-    recogniser = getattr(worker.wsgi, "extensions", {}).get("recogniser")
-    if recogniser is not None:
-        recogniser.close()
+    """Stop the threads once the last request has been answered; the counts last, for the others still count."""
+    extensions = getattr(worker.wsgi, "extensions", {})
+    for name in ("recogniser", "counts"):
+        if name in extensions:
+            extensions[name].close()
 
 
 def on_exit(server: Arbiter) -> None:

@@ -29,9 +29,11 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from flask import Flask
 
     from app.config import ROOT, read_settings
+    from app.feedback.counts import Counts
+    from app.feedback.database import Database
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
-    from app.web import failures, hooks, limits, metrics, openapi, pages, predict, status
+    from app.web import arms, failures, hooks, limits, metrics, openapi, pages, predict, status, trials
     from app.web.uploads import MemoryRequest
 
     settings = settings or read_settings()
@@ -43,11 +45,16 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
         room.init_app(app, settings)
     for blueprint in (predict.blueprint, status.blueprint, metrics.blueprint, openapi.blueprint, pages.pages):
         app.register_blueprint(blueprint)
+    for blueprint in (arms.blueprint, trials.blueprint):
+        app.register_blueprint(blueprint)
+    app.extensions["database"] = database = Database(settings.database)
+    app.extensions["counts"] = counts = Counts(database)
     manager = ModelManager(settings)
     app.extensions["recogniser"] = Recogniser(manager, settings)
     if wait:
         manager.load()
     else:
+        counts.start()
         Thread(target=_load, args=(manager,), name="loader", daemon=True).start()
     return app
 

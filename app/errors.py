@@ -8,6 +8,7 @@ WanwuError
 │   ├── NotFound            not_found           404
 │   ├── UnknownMode         unknown_mode        404
 │   ├── MethodNotAllowed    method_not_allowed  405
+│   ├── Refused             refused             409
 │   ├── TooLarge            too_large           413
 │   ├── UnsupportedFormat   unsupported_format  415
 │   ├── UnreadableImage     unreadable_image    422
@@ -97,6 +98,14 @@ class MethodNotAllowed(RequestError):
     status, code = 405, "method_not_allowed"
     sentence_en = "This address does not answer that kind of request."
     sentence_zh = "这个地址不支持这种请求方法。"
+
+
+class Refused(RequestError):
+    """Takes `reason`: what a ModelError says."""
+
+    status, code = 409, "refused"
+    sentence_en = "This cannot be done: {reason}."
+    sentence_zh = "无法执行此操作：{reason}。"
 
 
 class TooLarge(RequestError):

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 BUSY_S = 10
-"""How long SQLite waits for another process's write, and PostgreSQL's client for a connection."""
+"""How long SQLite waits for another process's write."""
 
 
 class Database:
@@ -21,8 +21,8 @@ class Database:
             address = address.set(drivername="postgresql+psycopg")
         self.url = address
         self.is_sqlite = address.get_backend_name() == "sqlite"
-        waits = {"timeout": BUSY_S} if self.is_sqlite else {"connect_timeout": BUSY_S}
-        self.engine: Engine = create_engine(address, connect_args=waits, pool_pre_ping=not self.is_sqlite)
+        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_S}} if self.is_sqlite else {"pool_pre_ping": True}
+        self.engine: Engine = create_engine(address, **options)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
 

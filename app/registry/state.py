@@ -118,6 +118,8 @@ def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, inst
     Raises:
         ModelError: there is no complete version of that name, it is the active one, or there is no such trial to end.
     """
+    if not mode_folder.is_dir():
+        raise ModelError("there is no version of this mode")
     with locked(mode_folder):
         before = read_state(mode_folder)
         if (trial is None and before.trial is None) or (instead_of is not None and before.trial != instead_of):
@@ -132,6 +134,11 @@ def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, inst
         )
         _write(mode_folder, before.model_copy(update={"trial": trial, "history": (*before.history, event)}))
     return event
+
+
+def new_trial(version: str, kind: Literal["split", "shadow"], share: float) -> Trial:
+    """A trial that begins now; a shadow sees every picture, whatever `share` says."""
+    return Trial(version=version, kind=kind, share=share if kind == "split" else 1.0, since=now())
 
 
 def now() -> datetime:

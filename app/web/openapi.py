@@ -10,11 +10,13 @@ from app.errors import (
     BadParameter,
     Busy,
     DeadlineExceeded,
+    Forbidden,
     InternalError,
     NoFile,
     NotReady,
     PublicError,
     RateLimited,
+    Refused,
     TooLarge,
     TooManyPixels,
     UnknownMode,
@@ -30,6 +32,15 @@ _PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
     InternalError, Busy, NotReady, DeadlineExceeded,
 )  # fmt: skip
+_TRIAL_ERRORS: tuple[type[PublicError], ...] = (Forbidden, UnknownMode, Refused, NotReady)
+_CALLER = {
+    "name": "X-Client-Id",
+    "in": "header",
+    "required": False,
+    "description": "An id of the caller's own. While two versions of a mode share its callers, it gets always the same "
+    "one; without it a browser is told apart by a cookie, others by their address.",
+    "schema": {"type": "string"},
+}
 _FIELDS: dict[str, dict[str, Any]] = {
     "mode": {
         "description": "Which mode answers; GET /modes lists them.",
@@ -82,6 +93,7 @@ def describe(version: str) -> dict[str, Any]:
             "/livez": {"get": _get("Is the process alive?", "isAlive", "Alive")},
             "/readyz": {"get": _get("Is every model warm?", "isReady", "Ready", NotReady)},
             "/metrics": {"get": _text("Metrics for Prometheus", "readMetrics")},
+            "/api/modes/{mode}/trial": _trial(),
         },
         "components": {"schemas": definitions["$defs"]},
     }
@@ -93,7 +105,10 @@ def _predict() -> dict[str, Any]:
     return {
         "summary": "Recognise the things in one or more photos",
         "operationId": "predict",
-        "parameters": [{"name": name, "in": "query", "required": False, **field} for name, field in _FIELDS.items()],
+        "parameters": [
+            *({"name": name, "in": "query", "required": False, **field} for name, field in _FIELDS.items()),
+            _CALLER,
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -108,6 +123,19 @@ def _predict() -> dict[str, Any]:
             **_errors(*_PREDICT_ERRORS),
         },
     }
+
+
+def _trial() -> dict[str, Any]:
+    name = {"name": "mode", "in": "path", "required": True, "schema": {"type": "string"}}
+    operations: dict[str, Any] = {
+        "get": _get("How a second version of a mode does", "readTrial", "TrialReport", *_TRIAL_ERRORS),
+        "put": _get("Try a second version of a mode", "beginTrial", "TrialReport", BadParameter, *_TRIAL_ERRORS),
+        "delete": _get("End the trial", "endTrial", "TrialReport", BadParameter, *_TRIAL_ERRORS),
+    }
+    for operation, schema in (("put", "TrialOrder"), ("delete", "TrialEnd")):
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+        operations[operation]["requestBody"] = {"required": operation == "put", "content": content}
+    return {"parameters": [name], **operations}
 
 
 def _get(summary: str, operation: str, schema: str, *errors: type[PublicError]) -> dict[str, Any]:
