@@ -18,6 +18,7 @@ from app.config import Settings
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.versions import write_version
 from app.serving.mode import Mode
+from tests.databases import database, database_url, postgresql  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
