@@ -37,6 +37,7 @@ class Arms:
         """The version that sees every picture and answers nobody."""
         return self.contender if self.contender and self.contender.plan.kind == "shadow" else None
 
+    @property
     def role(self) -> Role:
         """As what the version that answers is counted: while callers are shared out, both are of the split."""
         return "split" if self.splits else "active"

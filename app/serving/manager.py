@@ -210,8 +210,9 @@ class ModelManager:
             return Arms(active, Contender(running.mode, plan))
         try:
             mode = self._loader.custom(Entry(entry.key, entry.path.parent / plan.version), base)
-        except ModelError as error:
+        except Exception as error:  # whatever it is, it must not keep others from being followed
+            reason = str(error) if isinstance(error, ModelError) else f"it cannot be loaded ({type(error).__name__})"
             LOG.warning("the trial of %s %s is refused: %s", entry.key, plan.version, error)
-            return Arms(active, refused=str(error))
+            return Arms(active, refused=reason)
         LOG.info("mode %s tries the version %s (%s, share %g)", entry.key, plan.version, plan.kind, plan.share)
         return Arms(active, Contender(mode, plan))

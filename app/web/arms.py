@@ -55,7 +55,7 @@ def recognised(arms: Arms, pictures: list[bytes], threshold: float | None) -> tu
     except PublicError:
         raise
     except Exception:
-        count(arms.active, arms.role(), Sums(errors=len(pictures)))
+        count(arms.active, arms.role, Sums(errors=len(pictures)))
         raise
 
 

@@ -52,7 +52,7 @@ def answer_request() -> dict[str, Any]:
     timing = _timing_ms(answers, started)
     metrics.observe(mode, results, timing)
     unknown = sum(result.get("unknown", False) for result in results)
-    count(mode, arms.role(), Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
+    count(mode, arms.role, Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
     return {
         "request_id": g.request_id,
         "mode": mode.key,
