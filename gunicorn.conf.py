@@ -60,9 +60,9 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """Stop the threads and let go of the database once the last request has been answered."""
+    """Stop the threads once the last request has been answered; the counts late, for the others still count."""
     extensions = getattr(worker.wsgi, "extensions", {})
-    for name in ("recogniser", "upkeep", "database"):
+    for name in ("recogniser", "upkeep", "counts", "database"):
         if name in extensions:
             extensions[name].close()
 

@@ -29,23 +29,13 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from flask import Flask
 
     from app.config import ROOT, read_settings
+    from app.feedback.counts import Counts
     from app.feedback.database import Database
     from app.feedback.upkeep import Upkeep
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
-    from app.web import (
-        corrections,
-        failures,
-        hooks,
-        limits,
-        metrics,
-        modes_api,
-        openapi,
-        pages,
-        predict,
-        review,
-        status,
-    )
+    from app.web import failures, hooks, limits
+    from app.web.blueprints import BLUEPRINTS
     from app.web.uploads import MemoryRequest
 
     settings = settings or read_settings()
@@ -55,20 +45,11 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     app.extensions["settings"] = settings
     for room in (hooks, failures, limits):
         room.init_app(app, settings)
-    for blueprint in (
-        predict.blueprint,
-        status.blueprint,
-        metrics.blueprint,
-        openapi.blueprint,
-        pages.pages,
-        corrections.blueprint,
-        review.blueprint,
-        modes_api.blueprint,
-    ):
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
-    database = Database(settings.database)
-    app.extensions["database"] = database
+    app.extensions["database"] = database = Database(settings.database)
     app.extensions["upkeep"] = upkeep = Upkeep(database, settings)
+    app.extensions["counts"] = counts = Counts(database)
     manager = ModelManager(settings)
     app.extensions["recogniser"] = Recogniser(manager, settings)
     if wait:
@@ -76,6 +57,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
         upkeep.once()
     else:
         upkeep.start()
+        counts.start()
         Thread(target=_load, args=(manager,), name="loader", daemon=True).start()
     return app
 

@@ -10,6 +10,7 @@ WanwuError
 │   ├── UnknownVersion      unknown_version     404
 │   ├── MethodNotAllowed    method_not_allowed  405
 │   ├── Conflict            conflict            409
+│   ├── Refused             refused             409
 │   ├── TooLarge            too_large           413
 │   ├── UnsupportedFormat   unsupported_format  415
 │   ├── UnreadableImage     unreadable_image    422
@@ -158,6 +159,14 @@ class FileInTheWay(Conflict):
 
     sentence_en = "The file {file} serves the mode {mode} now: move it out of models/ first, then import it from there."
     sentence_zh = "模式 {mode} 目前由文件 {file} 提供：请先把它移出 models/，再从新位置导入。"
+
+
+class Refused(RequestError):
+    """Takes `reason`: what a ModelError says."""
+
+    status, code = 409, "refused"
+    sentence_en = "This cannot be done: {reason}."
+    sentence_zh = "无法执行此操作：{reason}。"
 
 
 class TooLarge(RequestError):

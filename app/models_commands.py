@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.config import read_settings
+from app.trial_command import trial_command
 
 if TYPE_CHECKING:
     from app.export.formats import Format
@@ -160,3 +161,6 @@ def delete_command(name: str, why: str, as_json: bool) -> None:
 
 def _json(content: object) -> str:
     return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+models.add_command(trial_command)

@@ -245,3 +245,40 @@ def test_a_question_that_fails_costs_its_own_caller_and_no_thread(asked_before: 
         answer(submit(batcher, backbone, 1.0, is_wanted=is_wanted))
     assert answer(submit(batcher, backbone, 2.0)) == 4
     batcher.close()
+
+
+def test_a_failing_head_fails_its_own_caller_only_though_another_s_picture_is_in_its_batch() -> None:
+    batcher, backbone = Batcher(1), SquaringBackbone()
+    backbone.gate.clear()
+    first = submit(batcher, backbone, 1.0)
+    assert backbone.entered.wait(5)
+
+    def broken(features: Tensor) -> Tensor:
+        raise RuntimeError("broken head")
+
+    mode: Any = SimpleNamespace(backbone=backbone, probabilities=broken)
+    failed = batcher.submit(mode, lambda: Decoded(torch.tensor([2.0]), "PNG", 1, 1), later())
+    fine = submit(batcher, backbone, 3.0)
+    backbone.gate.set()
+    with pytest.raises(RuntimeError, match="broken head"):
+        failed.result(5)
+    assert (answer(first), answer(fine)) == (1, 9)
+    assert backbone.batches == [[1.0], [2.0, 3.0]]
+    batcher.close()
+
+
+def test_who_looks_on_gets_the_features_once_the_answer_has_left(batcher: Batcher) -> None:
+    backbone, seen, future = SquaringBackbone(), [], Future[Answer]()
+    mode: Any = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+    looked = threading.Event()
+
+    def look(features: Tensor, told: Answer, features_s: float) -> None:
+        assert submitted.wait(5)
+        seen.append((features.tolist(), told is future.result(0), features_s > 0))
+        looked.set()
+
+    submitted = threading.Event()
+    future = batcher.submit(mode, lambda: Decoded(torch.tensor([3.0]), "PNG", 1, 1), later(), look=look)
+    submitted.set()
+    assert looked.wait(5)
+    assert seen == [([9.0], True, True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.errors import ModelError
 from app.registry.manifest import is_key
-from app.registry.state import MANIFEST, STATE, State, read_state
+from app.registry.state import MANIFEST, STATE, State, Trial, read_state
 from app.registry.versions import HEAD, NETWORK
 
 BASE_MODE = "imagenet"
@@ -20,13 +20,17 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One mode found. `path`: a version's folder, or a `.pth` file; `problem`: why it cannot be looked at further."""
+    """One mode found. `path`: a version's folder, or a `.pth` file; `problem`: why it cannot be looked at further.
+
+    `trial`: what its state says runs beside the version at `path`.
+    """
 
     key: str
     path: Path
     labels_path: Path | None = None
     signature: Signature = ()
     problem: str | None = None
+    trial: Trial | None = None
 
 
 def scan(models_dir: Path) -> dict[str, Entry]:
@@ -62,8 +66,8 @@ def _mode_folder(folder: Path) -> Entry | None:
         return Entry(folder.name, folder, signature=_signature([folder / STATE]), problem=str(error))
     if state.active is not None:
         path = folder / state.active
-        watched = [folder / STATE, path / MANIFEST, path / HEAD, path / NETWORK]
-        return Entry(folder.name, path, signature=_signature(watched))
+        watched = [path / MANIFEST, path / HEAD, path / NETWORK]  # not the state: a trial leaves the active one alone
+        return Entry(folder.name, path, signature=_signature(watched), trial=state.trial)
     checkpoints = sorted(folder.glob("*.pth"))
     return _checkpoint(folder.name, checkpoints[0]) if checkpoints else None
 

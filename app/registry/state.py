@@ -187,16 +187,18 @@ def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: s
     return event
 
 
-def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str) -> Event:
-    """Begin a trial, or end the one that runs (None).
+def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, instead_of: Trial | None = None) -> Event:
+    """Begin a trial, or end the one that runs (None); given `instead_of`, only where that is the one that runs.
 
     Raises:
-        ModelError: there is no complete version of that name, it is the active one, or there is no trial to end.
+        ModelError: there is no complete version of that name, it is the active one, or there is no such trial to end.
     """
+    if not mode_folder.is_dir():
+        raise ModelError("there is no version of this mode")
     with locked(mode_folder):
         before = read_state(mode_folder)
-        if trial is None and before.trial is None:
-            raise ModelError("there is no trial to end")
+        if (trial is None and before.trial is None) or (instead_of is not None and before.trial != instead_of):
+            raise ModelError("there is no such trial to end")
         if trial is not None and (
             trial.version == before.active or trial.version not in complete_versions(mode_folder)
         ):
@@ -227,6 +229,11 @@ def moment_of(text: str) -> datetime:
             name="at", en="a time such as 2026-11-24T20:00:00Z", zh="形如 2026-11-24T20:00:00Z 的时间"
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def new_trial(version: str, kind: Literal["split", "shadow"], share: float) -> Trial:
+    """A trial that begins now; a shadow sees every picture, whatever `share` says."""
+    return Trial(version=version, kind=kind, share=share if kind == "split" else 1.0, since=now())
 
 
 def now() -> datetime:

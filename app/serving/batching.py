@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -59,6 +60,11 @@ class Answer:
     infer_s: float
 
 
+Look = Callable[[Tensor, Answer, float], None]
+"""Who looks on: once an answer has left, it is given the picture's features `[width]`, the answer, and the seconds
+that the features took. It must not raise."""
+
+
 @dataclass(slots=True, eq=False)
 class _Item:
     """One picture on its way through the two queues."""
@@ -67,6 +73,7 @@ class _Item:
     decode: Callable[[], Decoded]
     deadline_s: float
     is_wanted: Callable[[], bool]
+    look: Look | None
     came_s: float
     decode_s: float = 0.0
     picture: Decoded | None = None
@@ -117,13 +124,14 @@ class Batcher:
         decode: Callable[[], Decoded],
         deadline_s: float,
         is_wanted: Callable[[], bool] = lambda: True,
+        look: Look | None = None,
     ) -> "Future[Answer]":
-        """Queue one picture; `deadline_s` is a time of `time.perf_counter`.
+        """Queue one picture; `deadline_s` is a time of `time.perf_counter`, `look` who looks on.
 
         The future fails with what `decode` raises, with DeadlineExceeded when the picture is not begun by then, and
         with CallerGone when `is_wanted`, asked before each step, says no.
         """
-        item = _Item(mode, decode, deadline_s, is_wanted, came_s=time.perf_counter())
+        item = _Item(mode, decode, deadline_s, is_wanted, look, came_s=time.perf_counter())
         with self._changed:
             self._undecoded.append(item)
             self._changed.notify()
@@ -197,24 +205,30 @@ class Batcher:
     def _infer(self, batch: _Batch) -> None:
         started = time.perf_counter()
         wanted: list[tuple[_Item, Decoded]] = []
+        looks: list[Callable[[], None]] = []
         try:
             wanted += [(item, item.picture) for item in batch.items if item.picture and not item.drop_if_unwanted()]
             if wanted:
                 # OpenMP counts threads for each thread that calls it: this one's count is nobody else's.
                 torch.set_num_threads(batch.threads)
                 features = wanted[0][0].mode.backbone.features(torch.stack([picture.tensor for _, picture in wanted]))
-                rows = [
-                    item.mode.probabilities(row.unsqueeze(0))[0]
-                    for (item, _), row in zip(wanted, features, strict=True)
-                ]
+                features_s = time.perf_counter() - started
+                rows = [_probabilities(item.mode, row) for (item, _), row in zip(wanted, features, strict=True)]
                 infer_s = time.perf_counter() - started
-                for (item, picture), row in zip(wanted, rows, strict=True):
+                for (item, picture), row, feature in zip(wanted, rows, features, strict=True):
                     queue_s = started - item.came_s - item.decode_s
+                    if isinstance(row, Exception):
+                        item.answer = row
+                        continue
                     item.answer = Answer(row, picture, item.decode_s, queue_s, infer_s)
+                    if item.look is not None:
+                        looks.append(partial(item.look, feature, item.answer, features_s))
         except Exception as error:
             for item in batch.items:
                 item.answer = item.answer or error
         self._finish(batch)
+        for look in looks:  # a small product each, for which no core is counted
+            look()
 
     def _finish(self, batch: _Batch) -> None:
         """Give the cores back; answers leave in the order of the queue, whichever batch was the quicker."""
@@ -224,3 +238,11 @@ class Batcher:
             while self._leaving and self._leaving[0].is_done:
                 for item in self._leaving.popleft().items:
                     item.leave()
+
+
+def _probabilities(mode: Mode, features: Tensor) -> Tensor | Exception:
+    """What a mode makes of one picture's features `[width]`; its failure is its own, whoever else is in the batch."""
+    try:
+        return mode.probabilities(features.unsqueeze(0))[0]
+    except Exception as error:
+        return error

@@ -11,16 +11,19 @@ from torch import Tensor
 from app.config import Settings
 from app.errors import ModelError, NotReady, UnknownMode
 from app.registry.catalog import BASE_MODE, Entry, Signature, labels_beside, named, scan
+from app.registry.state import Trial
+from app.serving.arms import Arms, Contender
 from app.serving.loading import Loader
 from app.serving.memory import give_back_memory
 from app.serving.mode import Mode
+from app.serving.strikes import Strikes
 
 LOG = logging.getLogger(__name__)
 WATCH_INTERVAL_S = 0.5
 
 
 class ModelManager:
-    """Holds every mode in one table, replaced whole; a request takes its mode from the table once.
+    """Holds every mode in one table, replaced whole; a request takes its mode, and the trial beside it, in one step.
 
     The table is rebuilt aside: a mode that cannot be loaded is refused with its reason, and its predecessor goes on.
     """
@@ -28,9 +31,10 @@ class ModelManager:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loader = Loader(settings)
-        self._modes: Mapping[str, Mode] = {}
+        self._table: Mapping[str, Arms] = {}
         self._problems: Mapping[str, str] = {}
-        self._signatures: dict[str, Signature] = {}
+        self._seen: dict[str, tuple[Signature, Trial | None]] = {}
+        self.strikes = Strikes(settings.models_dir)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -38,7 +42,7 @@ class ModelManager:
     @property
     def ready(self) -> bool:
         """Whether the base mode is loaded and warm; custom modes are warm before they enter the table."""
-        return BASE_MODE in self._modes
+        return BASE_MODE in self._table
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -66,22 +70,31 @@ class ModelManager:
 
     def modes(self) -> list[Mode]:
         """Every mode served now, the base mode first, then by key."""
-        modes = self._modes
-        return sorted(modes.values(), key=lambda mode: (mode.key != BASE_MODE, mode.key))
+        modes = [arms.active for arms in self._table.values()]
+        return sorted(modes, key=lambda mode: (mode.key != BASE_MODE, mode.key))
 
-    def mode(self, key: str) -> Mode:
-        """The mode of that key.
+    def arms(self, key: str) -> Arms:
+        """The mode of that key, and what is tried beside it.
 
         Raises:
             NotReady: nothing is loaded yet. UnknownMode: there is none of that name.
         """
-        modes = self._modes
-        if not modes:
+        table = self._table
+        if not table:
             raise NotReady(retry_after_s=2)
         try:
-            return modes[key]
+            return table[key]
         except KeyError:
             raise UnknownMode(mode=key[:80]) from None
+
+    def mode(self, key: str) -> Mode:
+        """The mode of that key, in its active version. Raises as `arms`."""
+        return self.arms(key).active
+
+    @property
+    def splits(self) -> bool:
+        """Whether some mode shares its callers out between two versions."""
+        return any(arms.splits for arms in self._table.values())
 
     def predict(self, tensor: Tensor, mode: str = BASE_MODE) -> Tensor:
         """Probabilities `[n, classes]` for a batch float32 `[n, 3, h, w]` (or one picture `[3, h, w]`), normalised.
@@ -114,7 +127,7 @@ class ModelManager:
             mode = self._loader.custom(entry, self.mode(BASE_MODE))
             if len(mode.labels) != num_classes:
                 raise ModelError(f"{task_name} has {len(mode.labels)} classes, not {num_classes}")
-            self._modes = {**self._modes, task_name: mode}
+            self._table = {**self._table, task_name: Arms(mode)}
         return mode
 
     def check(self, entry: Entry) -> None:
@@ -154,30 +167,53 @@ class ModelManager:
     def _refresh(self, base: Mode) -> None:
         with self._lock:
             entries = scan(self._settings.models_dir)
-            modes, problems = dict(self._modes), dict(self._problems)
-            for gone in self._signatures.keys() - entries.keys():
-                modes.pop(gone, None)
+            table, problems = dict(self._table), dict(self._problems)
+            for gone in self._seen.keys() - entries.keys():
+                table.pop(gone, None)
                 problems.pop(gone, None)
-                del self._signatures[gone]
+                del self._seen[gone]
                 LOG.info("mode %s is gone", gone)
-            new = {key: entry for key, entry in entries.items() if self._signatures.get(key) != entry.signature}
-            for key, entry in new.items():
-                self._signatures[key] = entry.signature
-                self._take(entry, base, modes, problems)
+            new = [entry for key, entry in entries.items() if self._seen.get(key) != (entry.signature, entry.trial)]
+            for entry in new:
+                before = table.get(entry.key)
+                active = self._active(entry, base, before, problems)
+                if active is not None:
+                    table[entry.key] = self._arms(active, entry, base, before)
+                self._seen[entry.key] = (entry.signature, entry.trial)
             self._problems = problems
-            self._modes = {**modes, BASE_MODE: base}
+            self._table = {**table, BASE_MODE: Arms(base)}
             if new:
                 give_back_memory()
 
-    def _take(self, entry: Entry, base: Mode, modes: dict[str, Mode], problems: dict[str, str]) -> None:
-        """Put one mode into the table under construction, or its reason into the problems."""
+    def _active(self, entry: Entry, base: Mode, before: Arms | None, problems: dict[str, str]) -> Mode | None:
+        """The mode that serves from now on: a new one, or the one before where it is the same or the new is refused."""
+        served = before.active if before else None
+        if entry.key in self._seen and self._seen[entry.key][0] == entry.signature:
+            return served
         try:
             mode = self._loader.custom(entry, base)
         except ModelError as error:
             problems[entry.key] = str(error)
-            goes_on = ", the one before goes on" if entry.key in modes else ""
+            goes_on = ", the one before goes on" if served else ""
             LOG.warning("mode %s is refused: %s%s", entry.key, error, goes_on)
-            return
-        modes[entry.key] = mode
+            return served
         problems.pop(entry.key, None)
         LOG.info("mode %s is served: %d classes, version %s", mode.key, len(mode.labels), mode.model.version)
+        return mode
+
+    def _arms(self, active: Mode, entry: Entry, base: Mode, before: Arms | None) -> Arms:
+        """The active version with the trial beside it, if one runs; one that cannot be loaded leaves it alone."""
+        plan = entry.trial
+        if plan is None:
+            return Arms(active)
+        running = before.contender if before else None
+        if running and running.plan.version == plan.version:  # versions never change; perhaps its share did
+            return Arms(active, Contender(running.mode, plan))
+        try:
+            mode = self._loader.custom(Entry(entry.key, entry.path.parent / plan.version), base)
+        except Exception as error:  # whatever it is, it must not keep others from being followed
+            reason = str(error) if isinstance(error, ModelError) else f"it cannot be loaded ({type(error).__name__})"
+            LOG.warning("the trial of %s %s is refused: %s", entry.key, plan.version, error)
+            return Arms(active, refused=reason)
+        LOG.info("mode %s tries the version %s (%s, share %g)", entry.key, plan.version, plan.kind, plan.share)
+        return Arms(active, Contender(mode, plan))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from app.errors import ModelError
 from app.serving.backbone import Backbone
 from app.serving.head import Head
 from app.vision.labels import Label
@@ -46,3 +47,14 @@ class Mode:
     def probabilities(self, features: Tensor) -> Tensor:
         """Float32 features `[n, D]` to probabilities `[n, classes]`, softened by the mode's temperature."""
         return torch.softmax(self.logits(features) / self.temperature, dim=1)
+
+
+def sound(probabilities: Tensor) -> Tensor:
+    """The same probabilities.
+
+    Raises:
+        ModelError: they are not finite numbers.
+    """
+    if not probabilities.isfinite().all():
+        raise ModelError("its answers are not finite numbers")
+    return probabilities

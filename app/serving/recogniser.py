@@ -11,9 +11,11 @@ from functools import partial
 
 from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
+from app.serving.arms import Arms
 from app.serving.batching import Answer, Batcher, decoded
 from app.serving.manager import ModelManager
 from app.serving.mode import Mode
+from app.serving.shadow import Background, Shadow
 
 MAX_FILES = 64
 """The most pictures in one request: a bound on memory and on how long one caller can hold the others up."""
@@ -27,6 +29,7 @@ class Recogniser:
         self.manager = manager
         self._settings = settings
         self._batcher = Batcher(settings.torch_threads)
+        self._background = Background(settings.max_pixels)
         self._lock = threading.Lock()
         self._in_flight = 0
         self._seconds_a_picture = 0.05
@@ -40,16 +43,25 @@ class Recogniser:
         """As `ModelManager.mode`."""
         return self.manager.mode(key)
 
+    def arms(self, key: str) -> Arms:
+        """As `ModelManager.arms`."""
+        return self.manager.arms(key)
+
     def modes(self) -> list[Mode]:
         """As `ModelManager.modes`."""
         return self.manager.modes()
 
     def recognise(
-        self, pictures: Sequence[bytes], mode: Mode, is_wanted: Callable[[], bool] = lambda: True
+        self,
+        pictures: Sequence[bytes],
+        mode: Mode,
+        is_wanted: Callable[[], bool] = lambda: True,
+        shadow: Shadow | None = None,
     ) -> list[Answer | RequestError]:
         """Recognise pictures in order; one that cannot be read has its error in its place.
 
-        `is_wanted`: whether the caller still waits; once it says no, nothing more is computed.
+        `is_wanted`: whether the caller still waits; once it says no, nothing more is computed. `shadow`: who sees the
+        same pictures without a say: at once where it stands on the same backbone, else later, if there is time.
 
         Raises:
             TooManyFiles: more than `MAX_FILES`. Busy: the queue is full. DeadlineExceeded: no answer in time.
@@ -59,16 +71,23 @@ class Recogniser:
             raise TooManyFiles(limit=MAX_FILES)
         with self._admitted(len(pictures)):
             deadline = time.perf_counter() + self._settings.deadline_s
+            look = shadow.look if shadow and shadow.mode.backbone is mode.backbone else None
             waiting = [
-                self._batcher.submit(mode, partial(decoded, data, mode, self._settings.max_pixels), deadline, is_wanted)
+                self._batcher.submit(
+                    mode, partial(decoded, data, mode, self._settings.max_pixels), deadline, is_wanted, look
+                )
                 for data in pictures
             ]
-            return [_outcome(one, deadline) for one in waiting]
+            outcomes = [_outcome(one, deadline) for one in waiting]
+        if shadow and look is None:
+            self._background.show(shadow, zip(pictures, outcomes, strict=True))
+        return outcomes
 
     def close(self) -> None:
         """Let what is inside finish, then stop the threads; `models/` is no longer followed."""
         self.manager.close()
         self._batcher.close()
+        self._background.close()
 
     @contextmanager
     def _admitted(self, count: int) -> Iterator[None]:

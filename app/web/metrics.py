@@ -13,9 +13,17 @@ from app.serving.mode import Mode
 
 blueprint = Blueprint("metrics", __name__)
 
+MAX_VERSIONS = 100
+"""Versions that a process counts by name; those that come later are "other", for each name is kept for ever."""
+
 REQUESTS = Counter("wanwu_requests", "Answered requests.", ["path", "status", "code"])
 PICTURES = Counter(
     "wanwu_pictures", "Pictures by mode and outcome: known, unknown, or an error's code.", ["mode", "outcome"]
+)
+VERSIONS = Counter(
+    "wanwu_version_pictures",
+    "Pictures by mode, version and role: active, split (two versions share the callers) or shadow (answers nobody).",
+    ["mode", "version", "role"],
 )
 STAGES = Histogram(
     "wanwu_stage_seconds",
@@ -44,3 +52,14 @@ def observe(mode: Mode, results: list[dict[str, Any]], timing_ms: Mapping[str, f
         PICTURES.labels(mode.key, outcome).inc()
     for stage, milliseconds in timing_ms.items():
         STAGES.labels(stage).observe(milliseconds / 1000)
+
+
+_named: set[tuple[str, str]] = set()
+
+
+def observe_version(mode: Mode, role: str, pictures: int) -> None:
+    """Count pictures that a version saw in a role."""
+    name = (mode.key, mode.model.version)
+    if name not in _named and len(_named) < MAX_VERSIONS:
+        _named.add(name)
+    VERSIONS.labels(mode.key, name[1] if name in _named else "other", role).inc(pictures)

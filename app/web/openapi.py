@@ -21,12 +21,12 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web import modes_operations
+from app.web import modes_operations, schemas_corrections, schemas_trials
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_parts import answer, errors, get, text
+from app.web.openapi_trials import trial_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
-from app.web.schemas_corrections import ANSWERS, REQUESTS
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -34,6 +34,14 @@ _PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
     InternalError, Busy, NotReady, DeadlineExceeded,
 )  # fmt: skip
+_CALLER = {
+    "name": "X-Client-Id",
+    "in": "header",
+    "required": False,
+    "description": "An id of the caller's own. While two versions of a mode share its callers, it gets always the same "
+    "one; without it a browser is told apart by a cookie, others by their address.",
+    "schema": {"type": "string"},
+}
 _FIELDS: dict[str, dict[str, Any]] = {
     "mode": {
         "description": "Which mode answers; GET /modes lists them.",
@@ -70,8 +78,8 @@ def docs() -> str:
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
     _, definitions = models_json_schema(
-        [(schema, "serialization") for schema in (*SCHEMAS, *ANSWERS)]
-        + [(schema, "validation") for schema in REQUESTS],
+        [(schema, "serialization") for schema in (*SCHEMAS, *schemas_corrections.ANSWERS, *schemas_trials.ANSWERS)]
+        + [(schema, "validation") for schema in schemas_corrections.REQUESTS],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -90,6 +98,7 @@ def describe(version: str) -> dict[str, Any]:
             "/metrics": {"get": text("Metrics for Prometheus", "readMetrics")},
             **correction_paths(),
             **modes_operations.paths(),
+            **trial_paths(),
         },
         "components": {
             "schemas": definitions["$defs"],
@@ -106,7 +115,10 @@ def _predict() -> dict[str, Any]:
     return {
         "summary": "Recognise the things in one or more photos",
         "operationId": "predict",
-        "parameters": [{"name": name, "in": "query", "required": False, **field} for name, field in _FIELDS.items()],
+        "parameters": [
+            *({"name": name, "in": "query", "required": False, **field} for name, field in _FIELDS.items()),
+            _CALLER,
+        ],
         "requestBody": {
             "required": True,
             "content": {

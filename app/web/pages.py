@@ -8,6 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.config import Settings
 from app.errors import NotReady, PublicError, TooLarge, TooManyPixels
 from app.registry.catalog import BASE_MODE
+from app.web.arms import caller_id
 from app.web.language import COOKIE, LANGUAGES, language
 from app.web.predict import answer_request
 from app.web.texts import all_texts, error_sentences, say
@@ -22,7 +23,9 @@ pages = Blueprint("pages", __name__)
 
 @pages.get("/")
 def home() -> Response:
-    """The page, empty."""
+    """The page, empty. Where callers are shared out it brings the cookie by which all photos go to one version."""
+    if current_app.extensions["recogniser"].manager.splits:
+        caller_id()
     return _page()
 
 

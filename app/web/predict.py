@@ -6,13 +6,14 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from app.errors import RequestError
+from app.feedback.counts import Sums
 from app.registry.catalog import BASE_MODE
 from app.serving.batching import Answer
 from app.serving.decision import decide
 from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
 from app.web import metrics
-from app.web.caller import caller_of
+from app.web.arms import count, recognised
 from app.web.failures import problem
 from app.web.limits import check_rate
 from app.web.parameters import Parameters, Upload, read_parameters, read_uploads
@@ -38,17 +39,20 @@ def answer_request() -> dict[str, Any]:
     check_rate()
     recogniser: Recogniser = current_app.extensions["recogniser"]
     parameters = read_parameters(request, BASE_MODE)
-    mode = recogniser.mode(parameters.mode)
+    arms = recogniser.arms(parameters.mode)
     uploads = read_uploads(request)
-    outcomes = recogniser.recognise([upload.data for upload in uploads], mode, caller_of(request.environ).is_there)
+    mode, outcomes = recognised(arms, [upload.data for upload in uploads], parameters.threshold)
     if len(outcomes) == 1 and isinstance(outcomes[0], RequestError):
         raise outcomes[0]
     threshold = mode.threshold if parameters.threshold is None else parameters.threshold
     results = [
         _result(upload, outcome, mode, threshold, parameters) for upload, outcome in zip(uploads, outcomes, strict=True)
     ]
-    timing = _timing_ms([outcome for outcome in outcomes if isinstance(outcome, Answer)], started)
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    timing = _timing_ms(answers, started)
     metrics.observe(mode, results, timing)
+    unknown = sum(result.get("unknown", False) for result in results)
+    count(mode, arms.role, Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
     return {
         "request_id": g.request_id,
         "mode": mode.key,

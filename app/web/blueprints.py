@@ -1,0 +1,27 @@
+"""All that answers requests; `create_app` registers each."""
+
+from app.web import (
+    arms,
+    corrections,
+    metrics,
+    modes_api,
+    openapi,
+    pages,
+    predict,
+    review,
+    status,
+    trials,
+)
+
+BLUEPRINTS = (
+    predict.blueprint,
+    status.blueprint,
+    metrics.blueprint,
+    openapi.blueprint,
+    pages.pages,
+    corrections.blueprint,
+    review.blueprint,
+    modes_api.blueprint,
+    arms.blueprint,
+    trials.blueprint,
+)
