@@ -328,7 +328,7 @@ def test_a_slow_shadow_on_another_backbone_delays_nobody_and_sees_what_there_is_
     backbone, go_on = contender.mode.backbone, threading.Event()
     assert backbone is not manager_of(app).mode("birds").backbone
     features = backbone.features
-    monkeypatch.setattr(backbone, "features", lambda batch: go_on.wait(30) and features(batch))
+    monkeypatch.setattr(backbone, "features", lambda batch: go_on.wait(8) and features(batch))
     started = time.perf_counter()
     for _ in range(MAX_WAITING + 8):
         assert version_for(client, cat_jpeg) == "v1"
