@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.config import read_settings
+from app.training.promote_command import promote_command
 
 if TYPE_CHECKING:
     from app.export.formats import Format
@@ -51,3 +52,6 @@ def export_command(mode: str, format_: "Format", output: Path | None, photos: Pa
         click.echo(outcome.remark)
     click.echo(f"Checked on {outcome.rows[-1].agreement.sentence(limits_of(format_))}.")
     click.echo(f"Written: {outcome.folder} (try: python {outcome.folder / 'example.py'} photo.jpg)")
+
+
+models.add_command(promote_command)

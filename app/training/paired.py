@@ -92,7 +92,7 @@ def _correlation(counted: Pairs) -> float:
     margins = (both + candidate) * (active + neither) * (both + active) * (candidate + neither)
     if not margins:
         return 0.0
-    product = both * neither - candidate * active
+    product = float(both * neither - candidate * active)
     if product > 0:
-        product = max(product - counted.n / 2, 0)
+        product = max(product - counted.n / 2, 0.0)
     return product / math.sqrt(margins)
