@@ -19,6 +19,7 @@ LAZY = {
     "evaluate": "app.training.evaluate_commands:evaluate_command",
     "compare": "app.training.evaluate_commands:compare_command",
     "feedback": "app.feedback.commands:feedback",
+    "retrain": "app.feedback.retrain_command:retrain_command",
 }
 """Commands of other files, imported only when they are asked for: serving must not need what training needs."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.config import read_settings
+from app.training.promote_command import promote_command
 from app.trial_command import trial_command
 
 if TYPE_CHECKING:
@@ -164,3 +165,4 @@ def _json(content: object) -> str:
 
 
 models.add_command(trial_command)
+models.add_command(promote_command)

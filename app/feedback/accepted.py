@@ -39,12 +39,14 @@ def count_new(database: Database, mode: str) -> int:
 
 
 def mark_used(database: Database, correction_ids: Iterable[str], version: str) -> None:
-    """Note that `version` learned from these."""
+    """Note that `version` learned from these; what an earlier one learned from stays noted as that one's."""
     learned = list(correction_ids)
     with database.writing() as session:
         for start in range(0, len(learned), 500):
             some = learned[start : start + 500]
-            session.execute(update(Correction).where(Correction.id.in_(some)).values(used_by=version))
+            session.execute(
+                update(Correction).where(Correction.id.in_(some), Correction.used_by.is_(None)).values(used_by=version)
+            )
 
 
 def _groups(database: Database, mode: str) -> Collection[list[Row]]:  # type: ignore[type-arg]

@@ -159,10 +159,21 @@ def base_guess(mode: Mode, source: Path, seed: int, *, max_pixels: int) -> Run:
     dataset = read_dataset(source, seed=seed)
     known = answers(mode, dataset.train, max_pixels=max_pixels).predictions
     judged = answers(mode, dataset.parts()[judged_part(dataset)], max_pixels=max_pixels).predictions
-    dictionary = _dictionary(known, len(mode.labels), len(dataset.classes))
-    guesses = dictionary[judged.probabilities.argmax(dim=1)]
+    meant = dictionary(known, len(mode.labels), len(dataset.classes))
+    guesses = meant[judged.probabilities.argmax(dim=1)]
     certain = torch.nn.functional.one_hot(guesses, len(dataset.classes)).float()
     return _run(Predictions(certain, judged.labels, judged.paths), dataset.classes, 0, 0.0, 0.0)
+
+
+def dictionary(known: Predictions, names: int, classes: int) -> Tensor:
+    """int64 [names]: the class that each of the base model's names means, going by what it says of `known`."""
+    counts = torch.zeros(names, classes)
+    guesses = known.probabilities.argmax(dim=1)
+    counts.index_put_((guesses, known.labels), torch.ones(len(guesses)), accumulate=True)
+    largest = torch.bincount(known.labels, minlength=classes).argmax()
+    meant = counts.argmax(dim=1)
+    meant[counts.sum(dim=1) == 0] = largest
+    return meant
 
 
 def held_back(source: Path, folder: Path, *, share: float, seed: int) -> Path:
@@ -202,17 +213,6 @@ def table(rows: Sequence[Row]) -> str:
 def _size(megabytes: float) -> str:
     """ "4 kB", "45 MB": what a version adds to the disk."""
     return f"{megabytes * 1000:.0f} kB" if megabytes < 1 else f"{megabytes:.0f} MB"
-
-
-def _dictionary(known: Predictions, names: int, classes: int) -> Tensor:
-    """int64 [names]: the class that each of the base model's names means."""
-    counts = torch.zeros(names, classes)
-    guesses = known.probabilities.argmax(dim=1)
-    counts.index_put_((guesses, known.labels), torch.ones(len(guesses)), accumulate=True)
-    largest = torch.bincount(known.labels, minlength=classes).argmax()
-    meant = counts.argmax(dim=1)
-    meant[counts.sum(dim=1) == 0] = largest
-    return meant
 
 
 def _run(judged: Predictions, classes: Sequence[str], epochs: int, seconds: float, size_mb: float) -> Run:

@@ -114,14 +114,15 @@ def fingerprint(dataset: Dataset) -> str:
     A photo that cannot be read counts as an empty one.
     """
     lines = sorted(
-        f"{part}\t{dataset.classes[sample.label]}\t{_content_hash(sample.path)}"
+        f"{part}\t{dataset.classes[sample.label]}\t{content_hash(sample.path)}"
         for part, samples in dataset.parts().items()
         for sample in samples
     )
     return hashlib.sha256("\n".join([*dataset.classes, *lines]).encode()).hexdigest()
 
 
-def _content_hash(path: Path) -> str:
+def content_hash(path: Path) -> str:
+    """The SHA-256 of a photo's file, hex; one that cannot be read counts as empty."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -80,16 +80,22 @@ def translated(samples: Sequence[Sample], dataset: Dataset, mode: Mode) -> list[
     Raises:
         DataError: the mode does not know some class of these photos.
     """
-    places: dict[str, int] = {}
-    for index, label in enumerate(mode.labels):
-        for name in (label.label, label.label_short, label.label_zh):
-            places.setdefault(name.casefold(), index)
+    places = class_indices(mode)
     used = sorted({sample.label for sample in samples})
     unknown = [dataset.classes[label] for label in used if dataset.classes[label].casefold() not in places]
     if unknown:
         shown = ", ".join(unknown[:_NAMES_SHOWN]) + (", …" if len(unknown) > _NAMES_SHOWN else "")
         raise DataError(f"The mode {mode.key} does not know these classes: {shown}.")
     return [Sample(sample.path, places[dataset.classes[sample.label].casefold()]) for sample in samples]
+
+
+def class_indices(mode: Mode) -> dict[str, int]:
+    """The index of each class of `mode`, by any of its names, casefolded."""
+    places: dict[str, int] = {}
+    for index, label in enumerate(mode.labels):
+        for name in (label.label, label.label_short, label.label_zh):
+            places.setdefault(name.casefold(), index)
+    return places
 
 
 def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int) -> Answers:

@@ -25,16 +25,16 @@ _MANY_CLASSES = 40
 """A confusion matrix of more is no longer read by anyone: the commonest confusions are listed instead."""
 
 
-def report_html(facts: Facts, pictures: Sequence[Path], *, max_pixels: int) -> str:
+def report_html(facts: Facts, pictures: Sequence[Path | None], *, max_pixels: int) -> str:
     """The page of `facts` (`report_json`). `pictures` are the files of its mistakes, in the same order.
 
-    A picture that cannot be read, or has more than `max_pixels`, leaves its frame empty.
+    A picture that is None, cannot be read, or has more than `max_pixels`, leaves its frame empty.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(percent=percent, share=share, day=_day)
-    shown = [_inline(path, max_pixels) for path in pictures]
+    shown = [_inline(path, max_pixels) if path else None for path in pictures]
     page = environment.get_template("report.html.jinja").render(
         facts=facts,
         judged=facts[facts["judged_on"]],

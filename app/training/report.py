@@ -36,14 +36,18 @@ Facts = dict[str, Any]
 """What `report_json` returns: everything in it is JSON."""
 
 
-def report_files(outcome: Outcome, *, max_pixels: int) -> dict[str, bytes]:
-    """The report as JSON and as a page, by file name, for `write_version`. Pictures over `max_pixels` are left out."""
+def report_files(outcome: Outcome, *, max_pixels: int, private: Path | None = None) -> dict[str, bytes]:
+    """The report as JSON and as a page, by file name, for `write_version`.
+
+    Pictures over `max_pixels` are left out, and so are those in the folder `private`: their frames stay empty.
+    """
     from app.training.page import report_html
 
     facts = report_json(outcome)
     pictures = [path for path, _, _, _ in _mistakes(_judged(outcome))]
     text = json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
-    page = report_html(facts, pictures, max_pixels=max_pixels)
+    shown = [None if private and path.is_relative_to(private) else path for path in pictures]
+    page = report_html(facts, shown, max_pixels=max_pixels)
     return {REPORT_JSON: text.encode(), REPORT_HTML: page.encode()}
 
 

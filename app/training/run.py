@@ -19,7 +19,7 @@ from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Ti
 from app.registry.state import active_version
 from app.registry.versions import next_version, write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
-from app.training.dataset import Dataset, Sample, fingerprint, read_dataset, split
+from app.training.dataset import Dataset, Part, Sample, fingerprint, read_dataset, split
 from app.training.device import choose_device
 from app.training.evaluation import choose_threshold, evaluate, fit_temperature
 from app.training.examination import Examination, examine
@@ -29,6 +29,7 @@ from app.training.options import TUNED, Options
 from app.training.outcome import Outcome, Predictions
 from app.training.progress import Progress, Silent
 from app.training.report import report_files
+from app.training.snapshot import PHOTOS, snapshot_of
 from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
 
@@ -37,14 +38,19 @@ DEFAULTS = Options()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed."""
+    """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed.
 
-    source: Path
+    `source`: where labelled photos lie, or, for `retrain`, the photos themselves. Those that lie in `private` are
+    people's own: the report shows none of them, for it would keep what they may take back.
+    """
+
+    source: Path | Dataset
     mode: str
     options: Options = DEFAULTS
     title_en: str | None = None
     title_zh: str | None = None
     resume: bool = False
+    private: Path | None = None
 
 
 def train(order: Order, settings: Settings, progress: Progress | None = None) -> Outcome:
@@ -98,13 +104,15 @@ class _Run:
         if trained.history:
             self.progress.say(f"Stopped: {trained.stopped_because}.")
         self.workspace.log(trained.history, afresh=True)
-        return self._write(base, examination, trained, str(identity["data"]), began)
+        return self._write(base, examination, trained, str(identity["data"]), self._learned(held_back=not given), began)
 
     def _examine(self) -> tuple[Examination, bool]:
         """The photos, looked over; and whether a validation part was given."""
         order = self.order
         options = order.options
-        dataset = read_dataset(order.source, validation_share=0, workspace=self.workspace.folder / "photos")
+        dataset = order.source
+        if isinstance(dataset, Path):
+            dataset = read_dataset(dataset, validation_share=0, workspace=self.workspace.folder / "photos")
         given = bool(dataset.validation)
         if not given:
             kept, taken = split(dataset.train, share=options.validation_share, seed=options.seed)
@@ -122,6 +130,12 @@ class _Run:
         if not examination.dataset.validation:
             raise DataError("There is no photo to validate on: give a val part, or more photos of each class.")
         return examination, given
+
+    def _learned(self, *, held_back: bool) -> tuple[Part, ...]:
+        """The parts that the weights learn from: what was held back here is learned from, too, where they are refit."""
+        options = self.order.options
+        again = held_back and options.refit and options.recipe not in TUNED
+        return ("train", "validation") if again else ("train",)
 
     def _train(self, base: Base, dataset: Dataset, *, held_back: bool) -> Trained:
         options = self.order.options
@@ -150,7 +164,13 @@ class _Run:
         return tune(frozen, device, self.workspace, self.progress)
 
     def _write(
-        self, base: Base, examination: Examination, trained: Trained, data_fingerprint: str, began: float
+        self,
+        base: Base,
+        examination: Examination,
+        trained: Trained,
+        data_fingerprint: str,
+        learned: tuple[Part, ...],
+        began: float,
     ) -> Outcome:
         """Calibrate, look at the test part once, and write the version with its report."""
         dataset = examination.dataset
@@ -176,8 +196,8 @@ class _Run:
             command=command_of(self.order),
             manifest=manifest,
         )
-        files = report_files(outcome, max_pixels=self.settings.max_pixels)
-        files[METRICS] = self.workspace.metrics()
+        files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
+        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
         write_version(self.settings.models_dir, manifest, trained.tensors, files)
         return outcome
 
@@ -211,6 +231,8 @@ class _Run:
 
 def command_of(order: Order) -> str:
     """The command that repeats the run: all that differs from the defaults, and the seed."""
+    if isinstance(order.source, Dataset):
+        return shlex.join(["python", "-m", "app", "retrain", order.mode])
     words = ["python", "-m", "app", "train", str(order.source), "--mode", order.mode]
     for name, title in (("--title-en", order.title_en), ("--title-zh", order.title_zh)):
         words += [name, title] if title else []

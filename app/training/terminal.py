@@ -6,7 +6,7 @@ from unicodedata import east_asian_width
 
 from app.training.report import Facts
 
-_MOST_CLASSES = 40
+MOST_CLASSES = 40
 _MOST_CONFUSED = 5
 
 
@@ -53,14 +53,14 @@ def _headline(judged: dict[str, Any], part: str) -> str:
 
 
 def _classes(rows: Sequence[dict[str, Any]]) -> list[str]:
-    if len(rows) > _MOST_CLASSES:
+    if len(rows) > MOST_CLASSES:
         return [f"{len(rows)} classes: too many for a terminal, see the JSON or the page."]
-    width = max(5, *(_columns(row["label"]) for row in rows))
+    width = max(5, *(columns(row["label"]) for row in rows))
     head = f"{'class':{width}}  {'n':>5}  {'precision':>16}  {'recall':>16}  {'F1':>16}"
     return [
         head,
         *(
-            f"{_pad(row['label'], width)}  {row['count']:>5}  "
+            f"{pad(row['label'], width)}  {row['count']:>5}  "
             + "  ".join(f"{_estimate(row[key]):>16}" for key in ("precision", "recall", "f1"))
             for row in rows
         ),
@@ -79,12 +79,12 @@ def _threshold(threshold: dict[str, Any]) -> str:
     return f"Below {threshold['value']:.2f} it says unknown: {unknown}; {left}."
 
 
-def _pad(text: str, width: int) -> str:
+def pad(text: str, width: int) -> str:
     """`text` filled up to `width` columns; a Chinese character takes two."""
-    return text + " " * (width - _columns(text))
+    return text + " " * (width - columns(text))
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 

@@ -1,0 +1,61 @@
+"""`python -m app retrain`: learn from what was corrected. What it needs is imported when it runs."""
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from app.config import read_settings
+from app.errors import OperatorError
+
+
+@click.command("retrain")
+@click.argument("mode")
+@click.option("--when", type=click.IntRange(1), help="Wait until so many new corrections are accepted.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    help="Compare on these labelled photos, rather than on the held-out ones.",
+)
+@click.option("--why", default="", help="A word for the history.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as_json: bool) -> None:
+    """Teach MODE what was corrected, and put the new version into service if it is better.
+
+    The active version's own photos and the accepted corrections are gathered, looked over and learned from with the
+    version's own options. One correction in five is never learned from, but judged on. Whether the new version is
+    better is decided as by `models promote`.
+
+    Exit status: 0 promoted, 3 kept as it is, 4 not enough evidence, 1 an error.
+    """
+    settings = read_settings()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.feedback.database import Database
+    from app.feedback.migrations import migrate
+    from app.feedback.retraining import retrain, wait_for
+    from app.feedback.trouble import one_line
+    from app.training.progress import Terminal
+    from app.training.promote_command import STATUS, WHO
+    from app.training.report import report_json
+    from app.training.terminal import report_text
+    from app.training.verdict_text import comparison_text
+
+    progress = Terminal()
+    try:
+        with closing(Database(settings.database)) as database:
+            migrate(database)
+            if when:
+                wait_for(when, database, mode, progress.say)
+            done = retrain(mode, settings, database, progress, by=WHO, data=data, why=why)
+    except SQLAlchemyError as error:
+        raise OperatorError(f"The database cannot be used: {one_line(error)}") from error
+    except KeyboardInterrupt:
+        raise click.ClickException("Stopped; what was in service stays in service.") from None
+    if as_json:
+        click.echo(json.dumps(done.facts(), ensure_ascii=False, indent=1))
+    else:
+        click.echo(f"{report_text(report_json(done.outcome))}\n\n{comparison_text(done.comparison)}")
+    sys.exit(STATUS[done.comparison.verdict.decision])

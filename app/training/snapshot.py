@@ -1,0 +1,66 @@
+"""`photos.csv`, beside a version's manifest: which photos it was made and judged from, and which its weights know."""
+
+import csv
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from app.errors import DataError
+from app.training.dataset import PARTS, Dataset, Part, content_hash
+
+PHOTOS = "photos.csv"
+_COLUMNS = ("part", "label", "sha256", "learned", "path")
+_YES, _NO = "yes", "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo: its part, the name of its class, its content, whether the weights learned from it, and its place."""
+
+    part: Part
+    label: str
+    sha256: str
+    learned: bool
+    path: Path
+
+    def is_there(self) -> bool:
+        """Whether the file still holds what it held."""
+        return content_hash(self.path) == self.sha256
+
+
+def snapshot_of(dataset: Dataset, learned: Collection[Part]) -> bytes:
+    """The file's content. `learned`: the parts that the weights learned from."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for part, samples in dataset.parts().items():
+        known = _YES if part in learned else _NO
+        for sample in samples:
+            label, place = dataset.classes[sample.label], sample.path.resolve()
+            writer.writerow((part, label, content_hash(sample.path), known, place))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def read_snapshot(version: Path) -> tuple[Photo, ...] | None:
+    """The photos of the version in that folder, or None where it does not say: imported, or older than this file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        text = (version / PHOTOS).read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return None
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if rows[:1] != [list(_COLUMNS)] or not all(_is_sound(row) for row in rows[1:]):
+        raise DataError(f"The file {PHOTOS} of the version {version.name} is damaged.")
+    return tuple(
+        Photo(cast(Part, part), label, sha256, learned == _YES, Path(place))
+        for part, label, sha256, learned, place in rows[1:]
+    )
+
+
+def _is_sound(row: list[str]) -> bool:
+    return len(row) == len(_COLUMNS) and row[0] in PARTS and row[3] in (_YES, _NO)
