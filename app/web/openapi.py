@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, render_template
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.errors import (
@@ -21,8 +22,9 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web import modes_operations, schemas_corrections, schemas_trials
+from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas_trials
 from app.web.openapi_corrections import correction_paths
+from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
 from app.web.openapi_trials import trial_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
@@ -77,9 +79,15 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
+    answers: tuple[type[BaseModel], ...] = (
+        *SCHEMAS,
+        *schemas_corrections.ANSWERS,
+        *schemas_trials.ANSWERS,
+        *schemas_jobs.ANSWERS,
+    )
     _, definitions = models_json_schema(
-        [(schema, "serialization") for schema in (*SCHEMAS, *schemas_corrections.ANSWERS, *schemas_trials.ANSWERS)]
-        + [(schema, "validation") for schema in schemas_corrections.REQUESTS],
+        [(schema, "serialization") for schema in answers]
+        + [(schema, "validation") for schema in (*schemas_corrections.REQUESTS, *schemas_jobs.REQUESTS)],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -99,6 +107,7 @@ def describe(version: str) -> dict[str, Any]:
             **correction_paths(),
             **modes_operations.paths(),
             **trial_paths(),
+            **job_paths(),
         },
         "components": {
             "schemas": definitions["$defs"],
