@@ -61,6 +61,7 @@ def members(group: int) -> list[int]:
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_a_job_outlives_the_process_that_started_it(models: Path) -> None:
     code = f"""import sys; from pathlib import Path; from app.registry.jobs import start
 print(start(Path(sys.argv[1]), "retrain", "colours", {WAITING!r}, by="a test").id)"""
@@ -107,6 +108,7 @@ def test_one_job_at_a_time_for_each_mode(models: Path) -> None:
     assert [(job.mode, job.status) for job in jobs.jobs(models)] == [("birds", "running"), ("colours", "running")]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_says_why_and_starting_leaves_no_child_behind(models: Path) -> None:
     before = set(children())
     key = start(models, "promote", "colours", ["models", "promote", "--", "colours", "v9"], by="a test").id
@@ -238,6 +240,7 @@ def test_a_page_of_another_site_cannot_use_this_machines_trust(tmp_path: Path) -
     app.extensions["database"].close()
 
 
+@pytest.mark.slow
 def test_a_retraining_without_photos_fails_with_the_reason_in_its_output(admin: FlaskClient) -> None:
     started = admin.post("/api/modes/colours/retrain", json={"why": "--force"})
     assert started.status_code == 202
