@@ -39,7 +39,7 @@ def draw(folder: Path, count: int) -> Path:
 def taught(toy_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
     """A mode `colours`: v1 says "blue" whatever it sees, v2 knows the colours, v3 knows all but red."""
     folder = tmp_path_factory.mktemp("promoted")
-    settings = Settings(resnet18_weights=toy_weights, models_dir=folder / "models")
+    settings = Settings(resnet18_weights=toy_weights, models_dir=folder / "models", torch_threads=1)
     settings.models_dir.mkdir()
     photos = draw(folder / "photos", 12)
     base = Loader(settings).base()
@@ -84,6 +84,7 @@ def mode(taught: tuple[Settings, Path]) -> Iterator[Path]:
 @pytest.fixture
 def run(taught: tuple[Settings, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.setenv("MODELS_DIR", str(taught[0].models_dir))
+    monkeypatch.setenv("TORCH_THREADS", "1")
     monkeypatch.setenv("RESNET18_WEIGHTS", str(taught[0].resnet18_weights))
     return lambda *arguments: CliRunner().invoke(main, ["models", "promote", *(str(one) for one in arguments)])
 

@@ -95,13 +95,19 @@ class Place:
 
 
 @pytest.fixture
-def place(settings: Settings, tmp_path: Path) -> Iterator[Place]:
+def single(settings: Settings) -> Settings:
+    """One thread: two cores are soon fought over."""
+    return settings.model_copy(update={"torch_threads": 1})
+
+
+@pytest.fixture
+def place(single: Settings, tmp_path: Path) -> Iterator[Place]:
     photos = tmp_path / "photos"
     draw(photos / "train", 6, seed=0)
     draw(photos / "test", 12, seed=100)
-    train(Order(photos, "colours", QUICK, "Colours", "颜色"), settings)
-    with opened(settings) as database:
-        yield Place(settings, photos, database)
+    train(Order(photos, "colours", QUICK, "Colours", "颜色"), single)
+    with opened(single) as database:
+        yield Place(single, photos, database)
 
 
 def test_the_photos_a_version_was_made_from_stand_beside_it(place: Place) -> None:
@@ -165,11 +171,11 @@ def test_corrections_that_make_it_worse_are_not_promoted(place: Place) -> None:
     assert [event.action for event in read_state(place.mode).history] == ["first"]
 
 
-def test_without_held_out_photos_of_its_own_corrections_alone_prove_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_without_held_out_photos_of_its_own_corrections_alone_prove_nothing(single: Settings, tmp_path: Path) -> None:
     draw(tmp_path / "photos", 8, seed=0)
-    train(Order(tmp_path / "photos", "colours", QUICK), settings)
-    with opened(settings) as database:
-        place = Place(settings, tmp_path / "photos", database)
+    train(Order(tmp_path / "photos", "colours", QUICK), single)
+    with opened(single) as database:
+        place = Place(single, tmp_path / "photos", database)
         place.correct(YELLOW, "yellow", train=8, test=9)
         done = place.retrain()
         assert (done.comparison.verdict.decision, done.comparison.verdict.more) == ("not_enough_evidence", 20)
