@@ -1,5 +1,6 @@
 """`python -m app retrain`: learn from what was corrected. What it needs is imported when it runs."""
 
+import getpass
 import json
 import sys
 from contextlib import closing
@@ -21,7 +22,8 @@ from app.errors import OperatorError
 )
 @click.option("--why", default="", help="A word for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as_json: bool) -> None:
+@click.option("--by", default=getpass.getuser, hidden=True)
+def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as_json: bool, by: str) -> None:
     """Teach MODE what was corrected, and put the new version into service if it is better.
 
     The active version's own photos and the accepted corrections are gathered, looked over and learned from with the
@@ -38,7 +40,7 @@ def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as
     from app.feedback.retraining import retrain, wait_for
     from app.feedback.trouble import one_line
     from app.training.progress import Terminal
-    from app.training.promote_command import STATUS, WHO
+    from app.training.promote_command import STATUS
     from app.training.report import report_json
     from app.training.terminal import report_text
     from app.training.verdict_text import comparison_text
@@ -49,7 +51,7 @@ def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as
             migrate(database)
             if when:
                 wait_for(when, database, mode, progress.say)
-            done = retrain(mode, settings, database, progress, by=WHO, data=data, why=why)
+            done = retrain(mode, settings, database, progress, by=by, data=data, why=why)
     except SQLAlchemyError as error:
         raise OperatorError(f"The database cannot be used: {one_line(error)}") from error
     except KeyboardInterrupt:

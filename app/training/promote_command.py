@@ -1,5 +1,6 @@
 """`python -m app models promote`: a version into service, if it is better. What it needs is imported when it runs."""
 
+import getpass
 import json
 import sys
 from pathlib import Path
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 STATUS: dict["Decision", int] = {"promote": 0, "keep": 3, "not_enough_evidence": 4}
 """The exit status of a decision; a failure has 1."""
-WHO = "the command line"
 
 
 @click.command("promote")
@@ -24,7 +24,10 @@ WHO = "the command line"
 @click.option("--force", is_flag=True, help="Promote whatever the comparison says; the history records it.")
 @click.option("--why", default="", help="A word for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def promote_command(mode: str, version: str | None, data: Path | None, force: bool, why: str, as_json: bool) -> None:
+@click.option("--by", default=getpass.getuser, hidden=True)
+def promote_command(
+    mode: str, version: str | None, data: Path | None, force: bool, why: str, as_json: bool, by: str
+) -> None:
     """Put VERSION of MODE (or MODE@VERSION) into service, if it is better than the active one.
 
     Both answer the same pictures: the test photos of DATA, else those of the versions themselves, without any that
@@ -48,11 +51,11 @@ def promote_command(mode: str, version: str | None, data: Path | None, force: bo
     except (DataError, ModelError) as error:
         if not force:
             raise
-        promote_blindly(settings, mode, chosen, str(error), by=WHO, why=why)
+        promote_blindly(settings, mode, chosen, str(error), by=by, why=why)
         facts = {"mode": mode, "candidate": chosen, "promoted": True, "forced": True, "not_compared": str(error)}
         click.echo(_json(facts) if as_json else f"Promoted by force, without a comparison. {error}")
         return
-    promoted = switch(settings, comparison, by=WHO, why=why, forced=force)
+    promoted = switch(settings, comparison, by=by, why=why, forced=force)
     facts = comparison.facts() | {"promoted": promoted, "forced": force and comparison.verdict.decision != "promote"}
     click.echo(_json(facts) if as_json else comparison_text(comparison))
     if facts["forced"] and not as_json:

@@ -3,6 +3,7 @@
 from app.web import (
     arms,
     corrections,
+    jobs,
     metrics,
     modes_api,
     openapi,
@@ -24,4 +25,5 @@ BLUEPRINTS = (
     modes_api.blueprint,
     arms.blueprint,
     trials.blueprint,
+    jobs.blueprint,
 )

@@ -21,8 +21,9 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web import modes_operations, schemas_corrections, schemas_trials
+from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas_trials
 from app.web.openapi_corrections import correction_paths
+from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
 from app.web.openapi_trials import trial_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
@@ -77,9 +78,10 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    _, definitions = models_json_schema(
-        [(schema, "serialization") for schema in (*SCHEMAS, *schemas_corrections.ANSWERS, *schemas_trials.ANSWERS)]
-        + [(schema, "validation") for schema in schemas_corrections.REQUESTS],
+    rooms = (schemas_corrections, schemas_trials, schemas_jobs)
+    pieces = models_json_schema(
+        [(schema, "serialization") for schema in (*SCHEMAS, *(one for room in rooms for one in room.ANSWERS))]
+        + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -99,9 +101,10 @@ def describe(version: str) -> dict[str, Any]:
             **correction_paths(),
             **modes_operations.paths(),
             **trial_paths(),
+            **job_paths(),
         },
         "components": {
-            "schemas": definitions["$defs"],
+            "schemas": pieces[1]["$defs"],
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The administrator's ADMIN_TOKEN."}
             },

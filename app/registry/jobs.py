@@ -1,0 +1,189 @@
+"""Long work outside of the server: a command in a process of its own, which goes on where the server restarts.
+
+A job is a folder, `<models_dir>/.jobs/<id>/`: what it is (`job.json`), the answer of its command (`result.json`), and
+what that said meanwhile (`output.log`). Its process holds the folder's lock, which the kernel lets go of with it: a job
+without an end whose lock is free was killed.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from app.config import ROOT
+from app.errors import Conflict, NotFound
+from app.registry.files import write_file
+from app.registry.manifest import is_key
+from app.registry.state import now
+
+KEPT = 50
+"""So many jobs are remembered; older ones are forgotten as a new one starts."""
+TAIL = 4000
+"""Characters of a job's output that are shown, the last ones."""
+_JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
+
+Kind = Literal["promote", "retrain"]
+
+
+class JobBusy(Conflict):
+    """Takes `mode`."""
+
+    sentence_en = "Another job is at work on the mode {mode}: wait for it, or cancel it."
+    sentence_zh = "模式 {mode} 正有另一项任务在进行，请等待其完成或先取消。"
+
+
+class Job(BaseModel):
+    """One job. `exit_status`: of its command; None while it runs, or where it was killed."""
+
+    id: str
+    kind: Kind
+    mode: str
+    arguments: list[str]
+    started: datetime
+    ended: datetime | None = None
+    exit_status: int | None = None
+    cancelled: bool = False
+
+
+def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
+    """Run `python -m app ARGUMENTS…` in a session of its own.
+
+    Raises:
+        JobBusy: another job of this mode runs.
+    """
+    jobs = models_dir / ".jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    with (jobs / _LOCK).open("w") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
+            raise JobBusy(mode=mode)
+        _forget(models_dir)
+        job = Job(id=secrets.token_hex(8), kind=kind, mode=mode, arguments=arguments, started=now())
+        folder = jobs / job.id
+        folder.mkdir()
+        _write(folder, job)
+        _spawn(folder)
+    return job
+
+
+def _spawn(folder: Path) -> None:
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the child inherits the file, and with it the lock
+        process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            [sys.executable, "-m", "app.registry.jobs", str(folder)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
+    write_file(folder / _PROCESS, str(process.pid))
+    threading.Thread(target=process.wait, name="job", daemon=True).start()  # so that it leaves no zombie
+
+
+def read_job(models_dir: Path, id_: str) -> Job:
+    """The job of that id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        if not is_key(id_):
+            raise NotFound
+        return Job.model_validate_json((models_dir / ".jobs" / id_ / _JOB).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise NotFound from error
+
+
+def list_jobs(models_dir: Path) -> list[Job]:
+    """All that are remembered, the newest first."""
+    jobs = []
+    for path in (models_dir / ".jobs").glob(f"*/{_JOB}"):
+        with suppress(NotFound):
+            jobs.append(read_job(models_dir, path.parent.name))
+    return sorted(jobs, key=lambda job: job.started, reverse=True)
+
+
+def state_of(models_dir: Path, job: Job) -> Literal["running", "done", "failed", "cancelled"]:
+    """What has become of a job; one whose process was killed has failed."""
+    if job.exit_status is None and _is_locked(models_dir / ".jobs" / job.id):
+        return "running"
+    if job.cancelled:
+        return "cancelled"
+    return "failed" if job.exit_status in (None, 1, 2) or (job.exit_status or 0) < 0 else "done"
+
+
+def described(models_dir: Path, job: Job) -> dict[str, Any]:
+    """A job for programs: what it is, what has become of it, its answer, and the end of its output."""
+    folder = models_dir / ".jobs" / job.id
+    result = None
+    with suppress(OSError, ValueError):
+        result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+    output = ""
+    with suppress(OSError):
+        output = (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace")[-TAIL:]
+    about = job.model_dump(mode="json", include={"id", "kind", "mode", "started", "ended", "exit_status"})
+    return {**about, "state": state_of(models_dir, job), "result": result, "output": output}
+
+
+def cancel(models_dir: Path, job: Job) -> None:
+    """End a job that runs, with all its processes; one that has ended stays as it is."""
+    folder = models_dir / ".jobs" / job.id
+    if state_of(models_dir, job) != "running":
+        return
+    _write(folder, job.model_copy(update={"cancelled": True}))
+    with suppress(ProcessLookupError, FileNotFoundError):
+        # Whatever is half-written stands aside, and is swept by the next run.
+        os.killpg(int((folder / _PROCESS).read_text()), signal.SIGKILL)
+
+
+def _supervise(folder: Path) -> None:
+    """In the job's own process: run the command, and write down how it ended."""
+    job = Job.model_validate_json((folder / _JOB).read_bytes())
+    with (folder / _RESULT).open("wb") as result, (folder / _OUTPUT).open("wb") as output:
+        command = [sys.executable, "-m", "app", *job.arguments]
+        status = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, check=False).returncode  # noqa: S603
+    _write(folder, job.model_copy(update={"exit_status": status, "ended": now()}))
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        with (folder / _LOCK).open() as lock:
+            return not _locks(lock)
+    except FileNotFoundError:
+        return False
+
+
+def _locks(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _forget(models_dir: Path) -> None:
+    """Make room for one more."""
+    for job in list_jobs(models_dir)[KEPT - 1 :]:
+        if state_of(models_dir, job) != "running":
+            shutil.rmtree(models_dir / ".jobs" / job.id, ignore_errors=True)
+
+
+def _write(folder: Path, job: Job) -> None:
+    write_file(folder / _JOB, job.model_dump_json(indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    _supervise(Path(sys.argv[1]))

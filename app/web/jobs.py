@@ -1,0 +1,78 @@
+"""`/api/jobs`, and what starts one: promoting and retraining take long, and need more than serving has installed."""
+
+from typing import TypeVar
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from pydantic import ValidationError
+
+from app.config import Settings
+from app.errors import BadParameter
+from app.registry import jobs
+from app.registry.library import check_not_base, find_version, read_mode
+from app.web.guard import check_admin, who
+from app.web.schemas_jobs import PromotionOrder, RetrainingOrder
+
+Order = TypeVar("Order", PromotionOrder, RetrainingOrder)
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api")
+blueprint.before_request(check_admin)
+
+
+@blueprint.post("/modes/<mode>/promote")
+def promote(mode: str) -> tuple[Response, int]:
+    """Compare a version with the active one, and promote it if it is better."""
+    check_not_base(mode)
+    order = _order(PromotionOrder)
+    find_version(_settings().models_dir, mode, order.version)
+    force = ["--force"] if order.force else []
+    return _started("promote", mode, ["models", "promote", mode, order.version, *force, f"--why={order.why}"])
+
+
+@blueprint.post("/modes/<mode>/retrain")
+def retrain(mode: str) -> tuple[Response, int]:
+    """Teach a mode what was corrected, and promote the new version if it is better."""
+    check_not_base(mode)
+    read_mode(_settings().models_dir, mode)  # which says it where there is no such mode
+    return _started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}"])
+
+
+@blueprint.get("/jobs")
+def list_jobs() -> Response:
+    """The jobs that are remembered, the newest first."""
+    models_dir = _settings().models_dir
+    return jsonify({"jobs": [jobs.described(models_dir, job) for job in jobs.list_jobs(models_dir)]})
+
+
+@blueprint.get("/jobs/<job_id>")
+def get_job(job_id: str) -> Response:
+    """One job, its answer once it is done, and the end of its output."""
+    models_dir = _settings().models_dir
+    return jsonify(jobs.described(models_dir, jobs.read_job(models_dir, job_id)))
+
+
+@blueprint.delete("/jobs/<job_id>")
+def cancel_job(job_id: str) -> Response:
+    """End a job that runs."""
+    models_dir = _settings().models_dir
+    jobs.cancel(models_dir, jobs.read_job(models_dir, job_id))
+    return get_job(job_id)
+
+
+def _started(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response, int]:
+    models_dir = _settings().models_dir
+    job = jobs.start(models_dir, kind, mode, [*arguments, f"--by={who()}", "--json"])
+    return jsonify(jobs.described(models_dir, job)), 202
+
+
+def _order(schema: type[Order]) -> Order:
+    """The request's JSON, checked."""
+    try:
+        return schema.model_validate_json(request.get_data() or b"{}")
+    except ValidationError as error:
+        name = str(next(iter(error.errors()[0]["loc"]), "body"))
+        raise BadParameter(name=name[:64], en="as /docs describes it", zh="符合 /docs 的说明") from error
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["settings"]
+    return settings

@@ -1,0 +1,45 @@
+"""The part of the OpenAPI document that tells of jobs."""
+
+from typing import Any
+
+from app.errors import BadParameter, Conflict, Forbidden, NotFound, PublicError, UnknownMode, UnknownVersion
+from app.web.openapi_parts import answer, errors, get, path_parameter, reference
+
+
+def job_paths() -> dict[str, dict[str, Any]]:
+    """The paths, each with its methods."""
+    job = {"parameters": [path_parameter("job_id", "As the answer that started it names it.")]}
+    return {
+        "/api/modes/{mode}/promote": _starting(
+            "Promote a version if it is better than the active one", "promote", "PromotionOrder", UnknownVersion
+        ),
+        "/api/modes/{mode}/retrain": _starting(
+            "Learn from corrections, and promote what is better", "retrain", "RetrainingOrder"
+        ),
+        "/api/jobs": {"get": _guarded(get("List the jobs", "listJobs", "Jobs", Forbidden))},
+        "/api/jobs/{job_id}": {
+            **job,
+            "get": _guarded(get("One job, and its answer", "getJob", "StartedJob", Forbidden, NotFound)),
+            "delete": _guarded(get("Cancel a job", "cancelJob", "StartedJob", Forbidden, NotFound)),
+        },
+    }
+
+
+def _starting(summary: str, operation: str, schema: str, *more: type[PublicError]) -> dict[str, Any]:
+    post = {
+        "summary": summary,
+        "operationId": operation,
+        "requestBody": {
+            "required": schema == "PromotionOrder",
+            "content": {"application/json": {"schema": reference(schema)}},
+        },
+        "responses": {
+            "202": answer("StartedJob", "Begun: ask /api/jobs/{job_id} how it goes."),
+            **errors(BadParameter, Forbidden, UnknownMode, Conflict, *more),
+        },
+    }
+    return {"parameters": [path_parameter("mode", "Its key.")], "post": _guarded(post)}
+
+
+def _guarded(operation: dict[str, Any]) -> dict[str, Any]:
+    return {**operation, "security": [{"bearer": []}]}
