@@ -1,9 +1,11 @@
 """Jobs: work in a process of its own, started over HTTP, told of truly whatever becomes of it."""
 
+import io
 import json
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,22 @@ def test_a_promotion_by_force_runs_beside_the_server_and_is_written_into_the_his
     assert history[-1]["forced"] is True
     assert history[-1]["by"] == "the administrator, from 127.0.0.1"
     assert "--tried it" in history[-1]["why"]
+
+
+@pytest.mark.slow
+def test_an_export_runs_beside_the_server_and_is_fetched_as_a_zip(registry: Flask, admin: FlaskClient) -> None:
+    models = registry.extensions["settings"].models_dir
+    assert admin.post("/api/modes/birds/export", json={"format": "exe"}).json["code"] == "bad_parameter"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MODELS_DIR", str(models))
+        begun = admin.post("/api/modes/birds/export", json={"version": "v1"})
+    assert admin.get(f"/api/jobs/{begun.json['id']}/files").status_code == 404, "it is not done"
+    ended(models, jobs.read_job(models, begun.json["id"]), limit_s=120)
+    told = admin.get(f"/api/jobs/{begun.json['id']}").json
+    assert told["state"] == "done", told
+    assert told["result"]["rows"][-1]["agreement"]["same_top_1"] == 1
+    with admin.get(f"/api/jobs/{begun.json['id']}/files") as fetched:
+        content = fetched.data
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert {"model.json", "example.py"} < set(archive.namelist())
+        assert json.loads(archive.read("model.json"))["version"] == "v1"

@@ -33,7 +33,9 @@ TAIL = 4000
 """Characters of a job's output that are shown, the last ones."""
 _JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
 
-Kind = Literal["promote", "retrain"]
+Kind = Literal["promote", "retrain", "export"]
+FILES = "{files}"
+"""As an argument: the folder for what the command writes, `files` in the job's own."""
 
 
 class JobBusy(Conflict):
@@ -138,6 +140,18 @@ def described(models_dir: Path, job: Job) -> dict[str, Any]:
     return {**about, "state": state_of(models_dir, job), "result": result, "output": output}
 
 
+def files_of(models_dir: Path, job: Job) -> list[Path]:
+    """What the command wrote, once it is done.
+
+    Raises:
+        NotFound: nothing, or it is not done.
+    """
+    folder = models_dir / ".jobs" / job.id / "files"
+    if state_of(models_dir, job) != "done" or not folder.is_dir():
+        raise NotFound
+    return sorted(folder.iterdir())
+
+
 def cancel(models_dir: Path, job: Job) -> None:
     """End a job that runs, with all its processes; one that has ended stays as it is."""
     folder = models_dir / ".jobs" / job.id
@@ -153,7 +167,8 @@ def _supervise(folder: Path) -> None:
     """In the job's own process: run the command, and write down how it ended."""
     job = Job.model_validate_json((folder / _JOB).read_bytes())
     with (folder / _RESULT).open("wb") as result, (folder / _OUTPUT).open("wb") as output:
-        command = [sys.executable, "-m", "app", *job.arguments]
+        arguments = [str(folder / "files") if argument == FILES else argument for argument in job.arguments]
+        command = [sys.executable, "-m", "app", *arguments]
         status = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, check=False).returncode  # noqa: S603
     _write(folder, job.model_copy(update={"exit_status": status, "ended": now()}))
 

@@ -1,18 +1,21 @@
 """`/api/jobs`, and what starts one: promoting and retraining take long, and need more than serving has installed."""
 
+from tempfile import TemporaryFile
 from typing import TypeVar
+from zipfile import ZIP_STORED, ZipFile
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request, send_file
 from pydantic import ValidationError
 
 from app.config import Settings
 from app.errors import BadParameter
 from app.registry import jobs
+from app.registry.catalog import BASE_MODE
 from app.registry.library import check_not_base, find_version, read_mode
 from app.web.guard import check_admin, who
-from app.web.schemas_jobs import PromotionOrder, RetrainingOrder
+from app.web.schemas_jobs import ExportOrder, PromotionOrder, RetrainingOrder
 
-Order = TypeVar("Order", PromotionOrder, RetrainingOrder)
+Order = TypeVar("Order", ExportOrder, PromotionOrder, RetrainingOrder)
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api")
 blueprint.before_request(check_admin)
@@ -25,7 +28,8 @@ def promote(mode: str) -> tuple[Response, int]:
     order = _order(PromotionOrder)
     find_version(_settings().models_dir, mode, order.version)
     force = ["--force"] if order.force else []
-    return _started("promote", mode, ["models", "promote", mode, order.version, *force, f"--why={order.why}"])
+    command = ["models", "promote", mode, order.version, *force, f"--why={order.why}", f"--by={who()}"]
+    return _started("promote", mode, command)
 
 
 @blueprint.post("/modes/<mode>/retrain")
@@ -33,7 +37,32 @@ def retrain(mode: str) -> tuple[Response, int]:
     """Teach a mode what was corrected, and promote the new version if it is better."""
     check_not_base(mode)
     read_mode(_settings().models_dir, mode)  # which says it where there is no such mode
-    return _started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}"])
+    return _started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}", f"--by={who()}"])
+
+
+@blueprint.post("/modes/<mode>/export")
+def export(mode: str) -> tuple[Response, int]:
+    """Write a version for programs without Wanwu; `/api/jobs/<id>/files` then gives it as a zip."""
+    order = _order(ExportOrder)
+    if order.version:
+        find_version(_settings().models_dir, mode, order.version)
+    elif mode != BASE_MODE:
+        read_mode(_settings().models_dir, mode)
+    name = f"{mode}@{order.version}" if order.version else mode
+    return _started("export", mode, ["models", "export", name, f"--format={order.format}", "--output", jobs.FILES])
+
+
+@blueprint.get("/jobs/<job_id>/files")
+def get_files(job_id: str) -> Response:
+    """What a job wrote, as a zip."""
+    models_dir = _settings().models_dir
+    job = jobs.read_job(models_dir, job_id)
+    packed = TemporaryFile()  # noqa: SIM115 - the response closes it
+    with ZipFile(packed, "w", ZIP_STORED) as archive:
+        for path in jobs.files_of(models_dir, job):
+            archive.write(path, path.name)
+    packed.seek(0)
+    return send_file(packed, "application/zip", as_attachment=True, download_name=f"{job.mode}-{job.id}.zip")
 
 
 @blueprint.get("/jobs")
@@ -60,7 +89,7 @@ def cancel_job(job_id: str) -> Response:
 
 def _started(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response, int]:
     models_dir = _settings().models_dir
-    job = jobs.start(models_dir, kind, mode, [*arguments, f"--by={who()}", "--json"])
+    job = jobs.start(models_dir, kind, mode, [*arguments, "--json"])
     return jsonify(jobs.described(models_dir, job)), 202
 
 

@@ -16,12 +16,25 @@ def job_paths() -> dict[str, dict[str, Any]]:
         "/api/modes/{mode}/retrain": _starting(
             "Learn from corrections, and promote what is better", "retrain", "RetrainingOrder"
         ),
+        "/api/modes/{mode}/export": _starting(
+            "Write a version for programs without Wanwu", "exportVersion", "ExportOrder", UnknownVersion
+        ),
         "/api/jobs": {"get": _guarded(get("List the jobs", "listJobs", "Jobs", Forbidden))},
         "/api/jobs/{job_id}": {
             **job,
             "get": _guarded(get("One job, and its answer", "getJob", "StartedJob", Forbidden, NotFound)),
             "delete": _guarded(get("Cancel a job", "cancelJob", "StartedJob", Forbidden, NotFound)),
         },
+        "/api/jobs/{job_id}/files": {**job, "get": _guarded(_files())},
+    }
+
+
+def _files() -> dict[str, Any]:
+    content = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "summary": "What a job wrote",
+        "operationId": "getFiles",
+        "responses": {"200": {"description": "A zip.", "content": content}, **errors(Forbidden, NotFound)},
     }
 
 

@@ -22,11 +22,20 @@ class PromotionOrder(RetrainingOrder):
     force: Annotated[bool, Field(description="Promote whatever the comparison says; the history records it.")] = False
 
 
+class ExportOrder(BaseModel):
+    """What `POST /api/modes/{mode}/export` may take. `version`: null, the active one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    format: Literal["torchscript", "onnx", "int8", "dynamic"] = "torchscript"
+
+
 class StartedJob(Schema):
-    """A job: work in a process of its own. `exit_status`: 0 promoted, 3 kept, 4 not enough evidence, else a failure."""
+    """A job: work in a process of its own. `exit_status`: 0 done or promoted, 3 kept, 4 not enough evidence."""
 
     id: str
-    kind: Literal["promote", "retrain"]
+    kind: Literal["promote", "retrain", "export"]
     mode: str
     started: str
     ended: str | None
@@ -43,4 +52,4 @@ class Jobs(Schema):
 
 
 ANSWERS: tuple[type[Schema], ...] = (StartedJob, Jobs)
-REQUESTS: tuple[type[BaseModel], ...] = (RetrainingOrder, PromotionOrder)
+REQUESTS: tuple[type[BaseModel], ...] = (RetrainingOrder, PromotionOrder, ExportOrder)
