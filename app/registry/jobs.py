@@ -120,8 +120,10 @@ def list_jobs(models_dir: Path) -> list[Job]:
 
 def state_of(models_dir: Path, job: Job) -> Literal["running", "done", "failed", "cancelled"]:
     """What has become of a job; one whose process was killed has failed."""
-    if job.exit_status is None and _is_locked(models_dir / ".jobs" / job.id):
-        return "running"
+    if job.exit_status is None:
+        if _is_locked(models_dir / ".jobs" / job.id):
+            return "running"
+        job = read_job(models_dir, job.id)  # its end was written down before the lock was let go of
     if job.cancelled:
         return "cancelled"
     return "failed" if job.exit_status in (None, 1, 2) or (job.exit_status or 0) < 0 else "done"
@@ -129,7 +131,8 @@ def state_of(models_dir: Path, job: Job) -> Literal["running", "done", "failed",
 
 def described(models_dir: Path, job: Job) -> dict[str, Any]:
     """A job for programs: what it is, what has become of it, its answer, and the end of its output."""
-    folder = models_dir / ".jobs" / job.id
+    folder, state = models_dir / ".jobs" / job.id, state_of(models_dir, job)
+    job = read_job(models_dir, job.id)
     result = None
     with suppress(OSError, ValueError):
         result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
@@ -137,7 +140,7 @@ def described(models_dir: Path, job: Job) -> dict[str, Any]:
     with suppress(OSError):
         output = (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace")[-TAIL:]
     about = job.model_dump(mode="json", include={"id", "kind", "mode", "started", "ended", "exit_status"})
-    return {**about, "state": state_of(models_dir, job), "result": result, "output": output}
+    return {**about, "state": state, "result": result, "output": output}
 
 
 def files_of(models_dir: Path, job: Job) -> list[Path]:
