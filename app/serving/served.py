@@ -1,5 +1,6 @@
 """One mode by name, loaded as the server would: what the commands that judge, teach from or export a mode need."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,16 +24,23 @@ def served_mode(name: str, settings: Settings, backbone: type[Backbone] = Backbo
         ModelError: there is none of that name, or it cannot be served.
         WeightsError: there is no base model.
     """
+    (mode,) = served_modes([name], settings, backbone)
+    return mode
+
+
+def served_modes(names: Sequence[str], settings: Settings, backbone: type[Backbone] = Backbone) -> list[Mode]:
+    """The same for several, in order; those that stand on the same backbone share one. Raises as `served_mode`."""
     torch.set_num_threads(settings.torch_threads)
-    entry = None if name == BASE_MODE else _entry(name, settings.models_dir)
+    entries = [None if name == BASE_MODE else _entry(name, settings.models_dir) for name in names]
     loader = Loader(settings, backbone)
     base = loader.base()
-    if entry is None:
-        return base
-    try:
-        return loader.custom(entry, base)
-    except ModelError as error:
-        raise ModelError(f"The mode {name} cannot be used: {error}.") from error
+    modes = []
+    for name, entry in zip(names, entries, strict=True):
+        try:
+            modes.append(loader.custom(entry, base) if entry else base)
+        except ModelError as error:
+            raise ModelError(f"The mode {name} cannot be used: {error}.") from error
+    return modes
 
 
 def _entry(name: str, models_dir: Path) -> Entry:

@@ -1,5 +1,6 @@
 """A candidate beside the active version: the same held-out pictures, one verdict, and the switch where it is earned."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from app.registry.manifest import is_key
 from app.registry.state import active_version, complete_versions
 from app.serving import switching
 from app.serving.mode import Mode
-from app.serving.served import served_mode
+from app.serving.served import served_modes
 from app.training.comparison import dictionary
 from app.training.dataset import Sample
 from app.training.evaluation import Estimate, wilson
@@ -68,7 +69,7 @@ def compare_versions(settings: Settings, mode: str, version: str, data: Path | N
     folder = settings.models_dir / mode
     active = rival(settings, mode, version)
     found = held_out(folder / version, folder / active, data, private=settings.models_dir / KEPT_PICTURES)
-    modes = [served_mode(f"{mode}@{name}", settings) for name in (version, active)]
+    *modes, base = served_modes((f"{mode}@{version}", f"{mode}@{active}", BASE_MODE), settings)
     indices = [class_indices(one) for one in modes]
     known = indices[0].keys() | indices[1].keys()
     strange = sorted({one.label for one in found.pictures if one.label.casefold() not in known})
@@ -81,8 +82,8 @@ def compare_versions(settings: Settings, mode: str, version: str, data: Path | N
     sides = [_answered(*one, unreadable) for one in zip(modes, indices, given, _milliseconds(modes), strict=True)]
     labels, corrected = [one.label for one in found.pictures], [one.corrected for one in found.pictures]
     judged = verdict(labels, corrected, *sides)
-    base = _baseline(settings, read_snapshot(folder / version) or (), found.pictures)
-    return Comparison(mode, version, active, found, judged, tuple(strange), len(unreadable), base)
+    share = _baseline(base, read_snapshot(folder / version) or (), found.pictures, settings)
+    return Comparison(mode, version, active, found, judged, tuple(strange), len(unreadable), share)
 
 
 def rival(settings: Settings, mode: str, version: str) -> str:
@@ -164,15 +165,14 @@ def _forward(mode: Mode) -> Forward:
     return lambda _: mode.probabilities(mode.backbone.features(picture))
 
 
-def _baseline(settings: Settings, photos: Sequence[Photo], pictures: Sequence[Picture]) -> Estimate | None:
+def _baseline(base: Mode, photos: Sequence[Photo], pictures: Sequence[Picture], settings: Settings) -> Estimate | None:
     """The share that `imagenet` has right, untouched, when each of its names stands for the class it mostly meant."""
     known = [photo for photo in photos if photo.learned and photo.path.is_file()]
-    known = known[:: max(1, len(known) // _KNOWN_PHOTOS)]
+    known = known[:: max(1, math.ceil(len(known) / _KNOWN_PHOTOS))]
     if not known:
         return None
     names = sorted({one.label.casefold() for one in known} | {one.label.casefold() for one in pictures})
     place = {name: index for index, name in enumerate(names)}
-    base = served_mode(BASE_MODE, settings)
     taught, judged = (_answers(base, place, some, settings).predictions for some in (known, pictures))
     guesses = dictionary(taught, len(base.labels), len(names))[judged.probabilities.argmax(dim=1)]
     return wilson(int((guesses == judged.labels).sum()), len(judged.labels))

@@ -33,6 +33,7 @@ from app.training.snapshot import Photo, read_snapshot
 from tests.feedback.correcting import accept, opened
 from tests.running import ROOT, clean_environment
 
+pytestmark = pytest.mark.slow
 COLOURS = {"red": (200, 30, 30), "blue": (30, 40, 200)}
 YELLOW, GREY = (220, 200, 40), (120, 120, 120)
 QUICK = Options(epochs=20, views=1, device="cpu", precision="float32", augmentation="none")
@@ -245,7 +246,6 @@ def command(place: Place, *arguments: str) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_killed_on_the_way_nothing_is_lost_and_nothing_counted_twice(place: Place) -> None:
     """Killed while it trains, and once more when its version is written but nothing is decided or noted yet."""
     written = place.correct(YELLOW, "yellow", train=10, test=9)
