@@ -2,6 +2,7 @@
 
 import getpass
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,8 @@ def models() -> None:
     type=click.Path(path_type=Path, exists=True),
     help="Check with up to 50 photos of this folder, not with drawn pictures.",
 )
-def export_command(mode: str, format_: "Format", output: Path | None, photos: Path | None) -> None:
+@_JSON
+def export_command(mode: str, format_: "Format", output: Path | None, photos: Path | None, as_json: bool) -> None:
     """Write MODE (or MODE@VERSION) for programs without Wanwu: a folder with the model, model.json and example.py.
 
     The file is checked on 50 pictures against the mode as it is served in float32, and is thrown away where it
@@ -52,10 +54,15 @@ def export_command(mode: str, format_: "Format", output: Path | None, photos: Pa
     from app.export.figures import table
 
     outcome = export(Order(mode, format_, output, photos), settings)
+    checked = outcome.rows[-1].agreement.sentence(limits_of(format_))
+    if as_json:
+        rows = [asdict(row) for row in outcome.rows]
+        click.echo(_json({"mode": mode, "rows": rows, "remark": outcome.remark, "checked": checked}))
+        return
     click.echo(table(outcome.rows))
     if outcome.remark:
         click.echo(outcome.remark)
-    click.echo(f"Checked on {outcome.rows[-1].agreement.sentence(limits_of(format_))}.")
+    click.echo(f"Checked on {checked}.")
     click.echo(f"Written: {outcome.folder} (try: python {outcome.folder / 'example.py'} photo.jpg)")
 
 

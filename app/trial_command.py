@@ -1,5 +1,6 @@
 """`python -m app models trial MODE …`: begin, watch and end the trial of a second version."""
 
+import getpass
 import json
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ def trial_command(
 
     from app.feedback.database import Database
     from app.feedback.figures import trial_report
+    from app.feedback.migrations import migrate
 
     if version:
         _begin(settings, mode, version, kind, share, why)
@@ -45,6 +47,7 @@ def trial_command(
         _end(settings, mode, why)
     database = Database(settings.database)
     try:
+        migrate(database)
         report = trial_report(database, settings.models_dir, mode)
     except SQLAlchemyError as error:
         raise OperatorError("The figures cannot be read: the database does not answer.") from error
@@ -60,16 +63,15 @@ def _begin(
     from app.serving.served import served_mode
 
     served_mode(f"{mode}@{version}", settings)
-    set_trial(settings.models_dir / mode, new_trial(version, kind, share), by=_WHO, why=why)
+    set_trial(settings.models_dir / mode, new_trial(version, kind, share), by=getpass.getuser(), why=why)
 
 
 def _end(settings: Settings, mode: str, why: str) -> None:
     from app.registry.state import set_trial
 
-    set_trial(settings.models_dir / mode, None, by=_WHO, why=why)
+    set_trial(settings.models_dir / mode, None, by=getpass.getuser(), why=why)
 
 
-_WHO = "the command line"
 _COLUMNS = ("version", "role", "pictures", "unknown_rate", "agreement", "mean_infer_ms", "errors", "corrections")
 
 

@@ -1,13 +1,14 @@
-"""Jobs: work in processes of its own, which outlives the server, never runs for ever on paper, and can be ended."""
+"""Jobs: work in a process of its own, started over HTTP, told of truly whatever becomes of it."""
 
+import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,264 +17,165 @@ from jsonschema import Draft202012Validator
 
 from app import create_app
 from app.config import Settings
+from app.errors import NotFound
 from app.registry import jobs
-from app.registry.jobs import JobRunning, cancel, output, read, start
-from app.registry.state import read_state
-from app.training.promote_command import STATUS
-from tests.asking import refused
+from app.registry.jobs import Job, JobBusy
 from tests.conftest import write_head
-from tests.running import ROOT
 
-WAITING = ["retrain", "colours", "--when", "1000"]
-"""A job that never ends by itself."""
+TOKEN = {"Authorization": "Bearer let me in"}
 
 
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A models folder that jobs know of; whatever still runs there is ended."""
+FOREVER = ["retrain", "birds", "--when", "1"]
+"""Waits for a correction that never comes."""
+
+
+@pytest.fixture(autouse=True)
+def _models_of_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELS_DIR", str(tmp_path))
-    yield tmp_path
-    for job in jobs.jobs(tmp_path):
-        cancel(tmp_path, job.id)
 
 
-def until(true: Callable[[], object], limit_s: float = 60) -> None:
-    limit = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < limit
+def ended(models: Path, job: Job, limit_s: float = 30) -> Job:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        again = jobs.read_job(models, job.id)
+        if jobs.state_of(models, again) != "running":
+            return again
         time.sleep(0.05)
+    raise AssertionError("the job goes on and on")
 
 
-def group_of(models: Path, key: str) -> int:
-    return int(json.loads((models / ".jobs" / key / "job.json").read_text())["group"])
+def test_a_job_is_done_when_its_command_is_and_gives_its_answer(tmp_path: Path) -> None:
+    job = ended(tmp_path, jobs.start(tmp_path, "promote", "birds", ["models", "list", "--json"]))
+    told = jobs.described(tmp_path, job)
+    assert (told["state"], told["exit_status"], told["result"]) == ("done", 0, [])
+    assert told["ended"] >= told["started"]
 
 
-def members(group: int) -> list[int]:
-    """The living processes of a group."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == group and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return sorted(found)
+def test_a_command_that_fails_makes_a_failed_job_that_says_why(tmp_path: Path) -> None:
+    job = ended(tmp_path, jobs.start(tmp_path, "promote", "birds", ["models", "rollback", "birds"]))
+    told = jobs.described(tmp_path, job)
+    assert (told["state"], told["exit_status"], told["result"]) == ("failed", 1, None)
+    assert "birds" in told["output"]
 
 
-@pytest.mark.slow
-def test_a_job_outlives_the_process_that_started_it(models: Path) -> None:
-    code = f"""import sys; from pathlib import Path; from app.registry.jobs import start
-print(start(Path(sys.argv[1]), "retrain", "colours", {WAITING!r}, by="a test").id)"""
-    started = subprocess.run(
-        [sys.executable, "-c", code, str(models)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
-    key = started.stdout.strip()
-    job = read(models, key)
-    assert job is not None
-    assert (job.status, job.kind, job.mode, job.by, job.outcome) == ("running", "retrain", "colours", "a test", None)
-    until(lambda: "0 of 1000 new corrections" in output(models, key))
-    ended = cancel(models, key)
-    assert ended is not None and ended.status == "cancelled"
-    assert members(group_of(models, key)) == []
+def test_a_killed_job_has_failed_and_does_not_run_for_ever(tmp_path: Path) -> None:
+    job = jobs.start(tmp_path, "retrain", "birds", FOREVER)
+    assert jobs.state_of(tmp_path, job) == "running"
+    os.killpg(int((tmp_path / ".jobs" / job.id / "process").read_text()), signal.SIGKILL)
+    assert jobs.state_of(tmp_path, ended(tmp_path, job)) == "failed"
 
 
-def test_a_job_that_was_killed_has_failed_and_does_not_run_for_ever(models: Path) -> None:
-    key = start(models, "retrain", "colours", WAITING, by="a test").id
-    os.killpg(group_of(models, key), signal.SIGKILL)
-    until(lambda: not members(group_of(models, key)))
-    job = read(models, key)
-    assert job is not None and (job.status, job.outcome) == ("failed", None)
-    start(models, "retrain", "colours", WAITING, by="a test")
+def test_a_mode_has_one_job_at_a_time_and_a_cancelled_one_makes_room(tmp_path: Path) -> None:
+    first = jobs.start(tmp_path, "retrain", "birds", FOREVER)
+    with pytest.raises(JobBusy, match="birds"):
+        jobs.start(tmp_path, "promote", "birds", [])
+    second = jobs.start(tmp_path, "retrain", "insects", FOREVER)
+    for job in (first, second):
+        jobs.cancel(tmp_path, job)
+        assert jobs.state_of(tmp_path, ended(tmp_path, job)) == "cancelled"
+    jobs.cancel(tmp_path, ended(tmp_path, jobs.start(tmp_path, "promote", "birds", ["models", "--help"])))
 
 
-def test_a_job_whose_keeper_alone_was_killed_still_runs_and_can_be_ended(models: Path) -> None:
-    key = start(models, "retrain", "colours", WAITING, by="a test").id
-    group = group_of(models, key)
-    until(lambda: len(members(group)) == 2)
-    os.kill(members(group)[0], signal.SIGKILL)
-    until(lambda: len(members(group)) == 1)
-    job = read(models, key)
-    assert job is not None and job.status == "running"
-    ended = cancel(models, key)
-    assert ended is not None and ended.status == "cancelled"
-    assert members(group) == []
+def test_old_jobs_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    started = [ended(tmp_path, jobs.start(tmp_path, "retrain", "birds", ["models", "--help"])) for _ in range(3)]
+    assert [job.id for job in jobs.list_jobs(tmp_path)] == [started[2].id, started[1].id]
+    with pytest.raises(NotFound):
+        jobs.read_job(tmp_path, started[0].id)
 
 
-def test_one_job_at_a_time_for_each_mode(models: Path) -> None:
-    start(models, "retrain", "colours", WAITING, by="a test")
-    with pytest.raises(JobRunning, match="colours"):
-        start(models, "promote", "colours", WAITING, by="a test")
-    start(models, "retrain", "birds", ["retrain", "birds", "--when", "1000"], by="a test")
-    assert [(job.mode, job.status) for job in jobs.jobs(models)] == [("birds", "running"), ("colours", "running")]
+@pytest.mark.parametrize("name", ["../etc", "", ".lock", "a/b", "x" * 80])
+def test_an_id_never_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        jobs.read_job(tmp_path, name)
 
 
-@pytest.mark.slow
-def test_a_job_that_fails_says_why_and_starting_leaves_no_child_behind(models: Path) -> None:
-    before = set(children())
-    key = start(models, "promote", "colours", ["models", "promote", "--", "colours", "v9"], by="a test").id
-    assert set(children()) == before
-    until(lambda: read(models, key).status != "running")  # type: ignore[union-attr]
-    job = read(models, key)
-    assert job is not None and (job.status, job.outcome) == ("failed", None)
-    assert job.ended and job.ended > job.created
-    assert "There is no version v9" in output(models, key)
-    assert cancel(models, key) == job, "what has ended stays as it is"
-
-
-def children() -> list[int]:
-    return [int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
-
-
-def test_old_jobs_are_forgotten_and_running_ones_are_not(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MOST_KEPT", 2)
-    running = start(models, "retrain", "colours", WAITING, by="a test").id
-    ended = []
-    for _ in range(3):
-        ended.append(start(models, "promote", "birds", ["no-such-command"], by="a test").id)
-        until(lambda: read(models, ended[-1]).status == "failed")  # type: ignore[union-attr]
-    assert [job.id for job in reversed(jobs.jobs(models))] == [running, *ended[1:]]
-
-
-def test_the_end_of_a_long_output_is_what_is_read(models: Path) -> None:
-    key = start(models, "promote", "birds", ["no-such-command"], by="a test").id
-    until(lambda: read(models, key).status == "failed")  # type: ignore[union-attr]
-    (models / ".jobs" / key / "output.log").write_bytes("前".encode() * 10_000 + b"end")
-    assert output(models, key, most=10).endswith("前前end")
-
-
-def test_the_exit_statuses_of_the_commands_are_known_to_jobs() -> None:
-    assert {name: "promoted" if name == "promote" else "kept" for name in ("promote", "keep")} == {
-        name: jobs.OUTCOMES[STATUS[name]] for name in ("promote", "keep")
-    }
-    assert jobs.OUTCOMES[STATUS["not_enough_evidence"]] == "not_enough_evidence"
+# Over HTTP
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """The application with a token, and a mode `colours` of two versions, v1 active."""
-    models = tmp_path_factory.mktemp("models")
-    app = create_app(Settings(models_dir=models, admin_token="hush"), wait=True)
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    app = create_app(Settings(models_dir=tmp_path_factory.mktemp("models"), admin_token="let me in"), wait=True)
+    app.testing = False
     manager = app.extensions["recogniser"].manager
     for version in ("v1", "v2"):
-        write_head(models, "colours", manager.mode("imagenet"), ["red", "green", "blue"], version=version)
+        write_head(
+            app.extensions["settings"].models_dir, "birds", manager.mode("imagenet"), ["a", "b"], version=version
+        )
     manager.refresh()
     yield app
-    app.extensions["recogniser"].close()
-    app.extensions["database"].close()
+    for name in ("recogniser", "upkeep", "counts", "database"):
+        app.extensions[name].close()
 
 
 @pytest.fixture
-def folder(server: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    settings: Settings = server.extensions["settings"]
-    monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))
-    yield settings.models_dir
-    for job in jobs.jobs(settings.models_dir):
-        cancel(settings.models_dir, job.id)
-
-
-@pytest.fixture
-def admin(server: Flask, folder: Path) -> FlaskClient:
-    client = server.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = "Bearer hush"
+def admin(registry: Flask) -> FlaskClient:
+    client = registry.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = TOKEN["Authorization"]
     return client
 
 
-def fits(client: FlaskClient, body: object, schema: str) -> None:
-    document = client.get("/openapi.json").json
-    described = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
-    Draft202012Validator(described).validate(body)
+def test_without_the_token_no_job_is_started_or_shown(registry: Flask) -> None:
+    client = registry.test_client()
+    assert client.post("/api/modes/birds/retrain").status_code == 403
+    assert client.post("/api/modes/birds/promote", json={"version": "v2"}).status_code == 403
+    assert client.get("/api/jobs").status_code == 403
+    assert not jobs.list_jobs(registry.extensions["settings"].models_dir)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("path", "body", "code"),
     [
-        ("POST", "/api/modes/colours/promote"),
-        ("POST", "/api/modes/colours/retrain"),
-        ("GET", "/api/jobs"),
-        ("GET", "/api/jobs/20260101T000000-00000000"),
-        ("DELETE", "/api/jobs/20260101T000000-00000000"),
+        ("/api/modes/imagenet/retrain", {}, "conflict"),
+        ("/api/modes/nothing/retrain", {}, "unknown_mode"),
+        ("/api/modes/birds/promote", {}, "bad_parameter"),
+        ("/api/modes/birds/promote", {"version": "v9"}, "unknown_version"),
+        ("/api/modes/birds/promote", {"version": "../v1"}, "unknown_version"),
+        ("/api/modes/birds/retrain", {"data": "/etc"}, "bad_parameter"),
     ],
 )
-def test_jobs_are_closed_to_strangers(server: Flask, method: str, path: str) -> None:
-    refused(server.test_client().open(path, method=method), 403, "forbidden")
+def test_a_wrong_order_is_refused_before_anything_runs(admin: FlaskClient, path: str, body: Any, code: str) -> None:
+    assert admin.post(path, json=body).json["code"] == code
+    assert admin.get("/api/jobs").json["jobs"] == []
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status", "code"),
-    [
-        ("nothing/retrain", {}, 404, "unknown_mode"),
-        ("imagenet/retrain", {}, 409, "conflict"),
-        ("imagenet/promote", {"version": "v1"}, 409, "conflict"),
-        ("colours/promote", {"version": "v9"}, 404, "unknown_version"),
-        ("colours/promote", {"version": "../colours/v2"}, 404, "unknown_version"),
-        ("colours/promote", {"version": "--force"}, 404, "unknown_version"),
-        ("colours/promote", {"version": "v1"}, 409, "conflict"),
-        ("colours/promote", {}, 400, "bad_parameter"),
-        ("colours/promote", {"version": "v2", "data": "/etc"}, 400, "bad_parameter"),
-        ("colours/retrain", {"why": "a\x00b"}, 400, "bad_parameter"),
-        ("colours/retrain", {"why": "x" * 501}, 400, "bad_parameter"),
-        ("colours/retrain", [], 400, "bad_parameter"),
-    ],
-)
-def test_what_cannot_be_done_is_said_before_anything_is_started(
-    admin: FlaskClient, folder: Path, path: str, body: object, status: int, code: str
+@pytest.mark.slow
+def test_a_promotion_by_force_runs_beside_the_server_and_is_written_into_the_history(
+    registry: Flask, admin: FlaskClient
 ) -> None:
-    refused(admin.post(f"/api/modes/{path}", json=body), status, code)
-    assert jobs.jobs(folder) == []
-
-
-@pytest.mark.parametrize("key", ["nothing", "..", "%2e%2e%2fcolours", "20260101T000000-00000000"])
-def test_a_job_that_is_not_there_is_not_found(admin: FlaskClient, key: str) -> None:
-    refused(admin.get(f"/api/jobs/{key}"), 404, "not_found")
-    refused(admin.delete(f"/api/jobs/{key}"), 404, "not_found")
-
-
-def test_a_page_of_another_site_cannot_use_this_machines_trust(tmp_path: Path) -> None:
-    app = create_app(Settings(models_dir=tmp_path, admin_loopback=True), wait=True)
-    client = app.test_client()
-    assert client.get("/api/jobs").json == {"jobs": []}
-    assert client.get("/api/jobs", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
-    for site in ("cross-site", "same-site"):
-        refused(client.post("/api/modes/colours/retrain", headers={"Sec-Fetch-Site": site}), 403, "forbidden")
-    app.extensions["recogniser"].close()
-    app.extensions["database"].close()
-
-
-@pytest.mark.slow
-def test_a_retraining_without_photos_fails_with_the_reason_in_its_output(admin: FlaskClient) -> None:
-    started = admin.post("/api/modes/colours/retrain", json={"why": "--force"})
-    assert started.status_code == 202
-    fits(admin, started.json, "JobStarted")
-    address = started.headers["Location"]
-    assert address == f"/api/jobs/{started.json['job']['id']}"
-    until(lambda: admin.get(address).json["status"] != "running")
-    job = admin.get(address).json
-    fits(admin, job, "JobDetail")
-    assert (job["status"], job["by"]) == ("failed", "the administrator, from 127.0.0.1")
-    assert "does not say which photos it learned from" in job["output"]
-
-
-def test_a_second_order_is_refused_and_the_first_can_be_ended(admin: FlaskClient, folder: Path) -> None:
-    key = start(folder, "retrain", "colours", WAITING, by="a test").id
-    problem = refused(admin.post("/api/modes/colours/promote", json={"version": "v2"}), 409, "conflict")
-    assert "Another job is at work on colours" in problem.detail
-    assert [job["status"] for job in admin.get("/api/jobs").json["jobs"] if job["id"] == key] == ["running"]
-    ended = admin.delete(f"/api/jobs/{key}")
-    fits(admin, ended.json, "JobDetail")
-    assert ended.json["status"] == "cancelled"
-    fits(admin, admin.get("/api/jobs").json, "Jobs")
+    models = registry.extensions["settings"].models_dir
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MODELS_DIR", str(models))
+        begun = admin.post("/api/modes/birds/promote", json={"version": "v2", "force": True, "why": "--tried it"})
+    assert begun.status_code == 202
+    document = admin.get("/openapi.json").json
+    described = {"$ref": "#/components/schemas/StartedJob", "components": document["components"]}
+    Draft202012Validator(described).validate(json.loads(json.dumps(begun.json)))
+    ended(models, jobs.read_job(models, begun.json["id"]), limit_s=120)
+    told = admin.get(f"/api/jobs/{begun.json['id']}").json
+    assert (told["state"], told["exit_status"]) == ("done", 0), told
+    assert told["result"]["forced"] is True
+    history = admin.get("/api/modes/birds/history").json["history"]
+    assert history[-1]["version"] == "v2"
+    assert history[-1]["forced"] is True
+    assert history[-1]["by"] == "the administrator, from 127.0.0.1"
+    assert "--tried it" in history[-1]["why"]
 
 
 @pytest.mark.slow
-def test_promoting_by_force_over_the_api_is_told_by_the_history(admin: FlaskClient, folder: Path) -> None:
-    address = admin.post(
-        "/api/modes/colours/promote", json={"version": "v2", "force": True, "why": "A word; $(rm -rf /)"}
-    ).headers["Location"]
-    until(lambda: admin.get(address).json["status"] != "running", 120)
-    job = admin.get(address).json
-    assert (job["status"], job["outcome"]) == ("done", "promoted"), job["output"]
-    event = read_state(folder / "colours").history[-1]
-    assert (event.version, event.before, event.forced, event.by) == ("v2", "v1", True, job["by"])
-    assert event.why.startswith("A word; $(rm -rf /) There is no picture")
-    refused(admin.post("/api/modes/colours/promote", json={"version": "v2"}), 409, "conflict")
+def test_an_export_runs_beside_the_server_and_is_fetched_as_a_zip(registry: Flask, admin: FlaskClient) -> None:
+    models = registry.extensions["settings"].models_dir
+    assert admin.post("/api/modes/birds/export", json={"format": "exe"}).json["code"] == "bad_parameter"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MODELS_DIR", str(models))
+        begun = admin.post("/api/modes/birds/export", json={"version": "v1"})
+    assert admin.get(f"/api/jobs/{begun.json['id']}/files").status_code == 404, "it is not done"
+    ended(models, jobs.read_job(models, begun.json["id"]), limit_s=120)
+    told = admin.get(f"/api/jobs/{begun.json['id']}").json
+    assert told["state"] == "done", told
+    assert told["result"]["rows"][-1]["agreement"]["same_top_1"] == 1
+    with admin.get(f"/api/jobs/{begun.json['id']}/files") as fetched:
+        content = fetched.data
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert {"model.json", "example.py"} < set(archive.namelist())
+        assert json.loads(archive.read("model.json"))["version"] == "v1"

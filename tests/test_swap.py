@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
+from app.registry.state import activate
 from app.serving.loading import Loader
-from app.serving.switching import promote
 from tests.conftest import write_head
 from tests.running import ROOT, clean_environment, free_port, post, wait_until_ready
 
@@ -23,12 +23,14 @@ pytestmark = pytest.mark.slow
 WORKERS, CLIENTS, VERSIONS = 2, 8, 8
 SWAPS, SETTLED = 200, 50
 """How many swaps, and after how many of them memory is first weighed."""
-PAUSE_S = 0.25
+PAUSE_S = 0.2
 FOLLOWED_S = 2.0
 IDLE_S = 8.0
 """Longer than a worker waits until it gives memory back."""
-GROWTH_MB = 16
-"""What both workers together may have gained in 150 swaps: 0.1 MB a swap."""
+CLASSES = 200
+GROWTH_MB = 60
+"""What both workers together may have gained in 150 swaps, load and all; were one head in five kept, it would be more:
+each has a megabyte."""
 
 
 @dataclass
@@ -71,17 +73,16 @@ class Crowd:
 
 @dataclass
 class Swapper:
-    """Promotes one version after another, as an operator would: checked, then switched."""
+    """Switches from one version to the next. That each was checked before is test_library.py's; this is for speed."""
 
-    settings: Settings
-    loader: Loader
+    folder: Path
     swaps: list[tuple[float, str]] = field(default_factory=list)
     """When each was done, and to which version."""
 
     def swap(self, times: int) -> None:
         for _ in range(times):
             version = f"v{len(self.swaps) % VERSIONS + 2}"
-            promote(self.settings, "swapped", version, by="a test", why="", check=self.loader.version)
+            activate(self.folder, version, action="promote", by="a test", why="")
             self.swaps.append((time.monotonic(), version))
             time.sleep(PAUSE_S)
 
@@ -99,14 +100,13 @@ def test_two_hundred_swaps_under_load_fail_no_request_mix_no_answer_and_keep_no_
 ) -> None:
     models, log, port = tmp_path / "models", tmp_path / "serve.log", free_port()
     models.mkdir()
-    loader = Loader(Settings(models_dir=models))
-    base = loader.base()
+    base = Loader(Settings(models_dir=models)).base()
     for number in range(1, VERSIONS + 2):
-        write_head(models, "swapped", base, [f"v{number}:{n}" for n in range(2 + number)], version=f"v{number}")
+        write_head(models, "swapped", base, [f"v{number}:{n}" for n in range(CLASSES + number)], version=f"v{number}")
     environment = clean_environment() | {
         "PORT": str(port), "MODELS_DIR": str(models), "WEB_CONCURRENCY": str(WORKERS), "TORCH_HOME": str(models),
     }  # fmt: skip
-    crowd, swapper = Crowd(port, cat_jpeg), Swapper(Settings(models_dir=models), loader)
+    crowd, swapper = Crowd(port, cat_jpeg), Swapper(models / "swapped")
     with log.open("wb") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", "app", "serve"], cwd=ROOT, env=environment, stdout=output, stderr=output
@@ -149,4 +149,4 @@ def check(crowd: Crowd, swapper: Swapper, followed: list[str]) -> None:
     assert len(late) > CLIENTS
     assert set(late) == {last[1]}
     assert followed[-WORKERS:] == [last[1]] * WORKERS
-    assert len(followed) > SWAPS / 2, "the workers saw many of the swaps, not the last one alone"
+    assert len(followed) > SWAPS / 5, "the workers saw many of the swaps, not the last one alone"

@@ -1,5 +1,6 @@
 """`python -m app retrain`: learn from what was corrected. What it needs is imported when it runs."""
 
+import getpass
 import json
 import sys
 from contextlib import closing
@@ -20,9 +21,9 @@ from app.errors import OperatorError
     help="Compare on these labelled photos, rather than on the held-out ones.",
 )
 @click.option("--why", default="", help="A word for the history.")
-@click.option("--by", default="the command line", hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def retrain_command(mode: str, when: int | None, data: Path | None, why: str, by: str, as_json: bool) -> None:
+@click.option("--by", default=getpass.getuser, hidden=True)
+def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as_json: bool, by: str) -> None:
     """Teach MODE what was corrected, and put the new version into service if it is better.
 
     The active version's own photos and the accepted corrections are gathered, looked over and learned from with the

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 from app.errors import ModelError
@@ -16,6 +15,9 @@ _BASE_WEIGHTS = re.compile(r"-[0-9a-f]{8}\.pth$")
 """torchvision's own weight files, which may lie in `models/` too, end in a piece of their hash."""
 
 Signature = tuple[tuple[str, int, int, int], ...]
+
+_states: dict[Path, tuple[Signature, State]] = {}
+"""The state of each mode's folder as it was last read: one a folder, since its history grows with every change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,12 @@ def _mode_folder(folder: Path) -> Entry | None:
 def _state(folder: Path) -> State:
     """A mode's state; its file is read only when it has changed. Raises ModelError as `read_state`."""
     signature = _signature([folder / STATE])
-    return _state_as_of(folder, signature) if signature else read_state(folder)
-
-
-@lru_cache(maxsize=1024)
-def _state_as_of(folder: Path, _: Signature) -> State:
-    return read_state(folder)
+    known = _states.get(folder)
+    if signature and known and known[0] == signature:
+        return known[1]
+    state = read_state(folder)
+    _states[folder] = (signature, state)
+    return state
 
 
 def _checkpoint(key: str, path: Path) -> Entry:

@@ -1,236 +1,207 @@
-"""Long work that the server starts and does not do itself: `python -m app …` in a process group of its own.
+"""Long work outside of the server: a command in a process of its own, which goes on where the server restarts.
 
-A job is a folder, `<models_dir>/.jobs/<id>/`. It outlives the server that started it, for nothing about it is kept in
-memory: it runs as long as somebody holds the lock in its folder, which the kernel lets go of however a process ends.
-This file is also what looks after a job (`python -m app.registry.jobs`), so it imports next to nothing.
+A job is a folder, `<models_dir>/.jobs/<id>/`: what it is (`job.json`), the answer of its command (`result.json`), and
+what that said meanwhile (`output.log`). Its process holds the folder's lock, which the kernel lets go of with it: a job
+without an end whose lock is free was killed.
 """
 
 import fcntl
 import json
 import os
-import re
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+import threading
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
-from app.errors import Conflict
+from pydantic import BaseModel, ValidationError
+
+from app.config import ROOT
+from app.errors import Conflict, NotFound
 from app.registry.files import write_file
+from app.registry.manifest import is_key
+from app.registry.state import now
 
-Kind = Literal["promote", "retrain"]
-Status = Literal["running", "done", "failed", "cancelled"]
-Outcome = Literal["promoted", "kept", "not_enough_evidence"]
+KEPT = 50
+"""So many jobs are remembered; older ones are forgotten as a new one starts."""
+TAIL = 4000
+"""Characters of a job's output that are shown, the last ones."""
+_JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
 
-OUTCOMES: dict[int, Outcome] = {0: "promoted", 3: "kept", 4: "not_enough_evidence"}
-"""What the exit status of a job that did its work says."""
-MOST_KEPT = 100
-"""Finished jobs; older ones are forgotten."""
-_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
-_FOLDER, _RECORD, _OUTPUT, _LOCK, _CANCELLED = ".jobs", "job.json", "output.log", ".lock", "cancelled"
-_GRACE_S = 5.0
+Kind = Literal["promote", "retrain", "export"]
+FILES = "{files}"
+"""As an argument: the folder for what the command writes, `files` in the job's own."""
 
 
-class JobRunning(Conflict):
+class JobBusy(Conflict):
     """Takes `mode`."""
 
-    sentence_en = "Another job is at work on {mode}: wait for it, or cancel it."
-    sentence_zh = "模式 {mode} 已有任务在运行：请等它结束，或先取消它。"
+    sentence_en = "Another job is at work on the mode {mode}: wait for it, or cancel it."
+    sentence_zh = "模式 {mode} 正有另一项任务在进行，请等待其完成或先取消。"
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What `job.json` holds. `group`: the id of its processes' group."""
+class Job(BaseModel):
+    """One job. `exit_status`: of its command; None while it runs, or where it was killed."""
 
     id: str
     kind: Kind
     mode: str
     arguments: list[str]
-    by: str
-    created: str
-    group: int | None = None
-    ended: str | None = None
+    started: datetime
+    ended: datetime | None = None
     exit_status: int | None = None
+    cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as it is now. `outcome` is None until it is done; times are UTC, ISO 8601."""
-
-    id: str
-    kind: Kind
-    mode: str
-    by: str
-    created: str
-    ended: str | None
-    status: Status
-    outcome: Outcome | None
-
-
-def start(models_dir: Path, kind: Kind, mode: str, arguments: Sequence[str], *, by: str) -> Job:
-    """Start `python -m app ARGUMENTS…`, with this process's environment and no shell. One job at a time for each mode.
+def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
+    """Run `python -m app ARGUMENTS…` in a session of its own.
 
     Raises:
-        JobRunning: one of that mode is running.
-        OSError: the disk is full, or there can be no more processes.
+        JobBusy: another job of this mode runs.
     """
-    with _only_one(models_dir):
-        known = jobs(models_dir)
-        if any(job.status == "running" and job.mode == mode for job in known):
-            raise JobRunning(mode=mode)
-        _forget(models_dir, known)
-        moment = datetime.now(UTC)
-        key = f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        folder = models_dir / _FOLDER / key
+    jobs = models_dir / ".jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    with (jobs / _LOCK).open("w") as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
+            raise JobBusy(mode=mode)
+        _forget(models_dir)
+        job = Job(id=secrets.token_hex(8), kind=kind, mode=mode, arguments=arguments, started=now())
+        folder = jobs / job.id
         folder.mkdir()
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _write(folder, _Record(key, kind, mode, list(arguments), by, _iso(moment)))
-            _spawn(folder, lock)
-    return _job(folder)
+        _write(folder, job)
+        _spawn(folder)
+    return job
 
 
-def jobs(models_dir: Path) -> list[Job]:
-    """Every job that is known, the newest first."""
-    folders = [path.parent for path in (models_dir / _FOLDER).glob(f"*/{_RECORD}") if _ID.fullmatch(path.parent.name)]
-    return sorted((_job(folder) for folder in folders), key=lambda job: (job.created, job.id), reverse=True)
-
-
-def read(models_dir: Path, key: str) -> Job | None:
-    """The job of that id, None where there is none."""
-    folder = _folder(models_dir, key)
-    return _job(folder) if folder else None
-
-
-def output(models_dir: Path, key: str, most: int = 8000) -> str:
-    """The end of what the job has printed, at most so many bytes of it."""
-    folder = _folder(models_dir, key)
-    if folder is None:
-        return ""
-    with (folder / _OUTPUT).open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - most))
-        return file.read(most).decode("utf-8", "replace")
-
-
-def cancel(models_dir: Path, key: str) -> Job | None:
-    """End a job's processes, at once where they do not heed it; a job that has ended stays as it is."""
-    with _only_one(models_dir):
-        folder = _folder(models_dir, key)
-        if folder is None or _job(folder).status != "running":
-            return _job(folder) if folder else None
-        (folder / _CANCELLED).touch()
-        for means in (signal.SIGTERM, signal.SIGKILL):
-            _end_group(folder, means)
-            deadline = time.monotonic() + _GRACE_S
-            while _is_locked(folder) and time.monotonic() < deadline:
-                time.sleep(0.05)
-        return _job(folder)
-
-
-def _job(folder: Path) -> Job:
-    locked = _is_locked(folder)  # first: whoever lets go of it has written the end before
-    record = _read(folder)
-    cancelled = (folder / _CANCELLED).exists()
-    status: Status = "failed"
-    if record.exit_status in OUTCOMES:
-        status = "done"
-    elif record.exit_status is None and locked:
-        status = "running"
-    elif cancelled:
-        status = "cancelled"
-    outcome = None if record.exit_status is None else OUTCOMES.get(record.exit_status)
-    return Job(record.id, record.kind, record.mode, record.by, record.created, record.ended, status, outcome)
-
-
-def _folder(models_dir: Path, key: str) -> Path | None:
-    folder = models_dir / _FOLDER / key
-    return folder if _ID.fullmatch(key) and (folder / _RECORD).is_file() else None
-
-
-def _spawn(folder: Path, lock: IO[str]) -> None:
-    """Start the process that looks after the job; it hands the work to a child and returns, so nobody must bury it."""
-    from app.config import ROOT
-
-    with (folder / _OUTPUT).open("ab") as log:
-        subprocess.run(  # noqa: S603 - our own arguments, no shell
-            [sys.executable, "-m", "app.registry.jobs", str(folder.resolve()), str(lock.fileno())],
+def _spawn(folder: Path) -> None:
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the child inherits the file, and with it the lock
+        process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            [sys.executable, "-m", "app.registry.jobs", str(folder)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[lock.fileno()],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
-            check=False,
+            pass_fds=[lock.fileno()],
         )
+    write_file(folder / _PROCESS, str(process.pid))
+    threading.Thread(target=process.wait, name="job", daemon=True).start()  # so that it leaves no zombie
 
 
-def _look_after(folder: Path, lock: int) -> None:
-    """Run the job to its end and write down how it ended. The lock is held by this process and by the work itself."""
-    record = replace(_read(folder), group=os.getpgrp())
-    _write(folder, record)
-    if os.fork():
-        os._exit(0)
-    command = [sys.executable, "-m", "app", *record.arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, pass_fds=[lock], check=False)  # noqa: S603
-    _write(folder, replace(record, ended=_iso(datetime.now(UTC)), exit_status=done.returncode))
+def read_job(models_dir: Path, id_: str) -> Job:
+    """The job of that id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    try:
+        if not is_key(id_):
+            raise NotFound
+        return Job.model_validate_json((models_dir / ".jobs" / id_ / _JOB).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise NotFound from error
 
 
-def _end_group(folder: Path, means: signal.Signals) -> None:
-    group = _read(folder).group
-    if group and _is_locked(folder):  # while somebody of it holds the lock, the number is no one else's
-        try:
-            os.killpg(group, means)
-        except ProcessLookupError:
-            return
+def list_jobs(models_dir: Path) -> list[Job]:
+    """All that are remembered, the newest first."""
+    jobs = []
+    for path in (models_dir / ".jobs").glob(f"*/{_JOB}"):
+        with suppress(NotFound):
+            jobs.append(read_job(models_dir, path.parent.name))
+    return sorted(jobs, key=lambda job: job.started, reverse=True)
+
+
+def state_of(models_dir: Path, job: Job) -> Literal["running", "done", "failed", "cancelled"]:
+    """What has become of a job; one whose process was killed has failed."""
+    if job.exit_status is None:
+        if _is_locked(models_dir / ".jobs" / job.id):
+            return "running"
+        job = read_job(models_dir, job.id)  # its end was written down before the lock was let go of
+    if job.cancelled:
+        return "cancelled"
+    return "failed" if job.exit_status in (None, 1, 2) or (job.exit_status or 0) < 0 else "done"
+
+
+def described(models_dir: Path, job: Job) -> dict[str, Any]:
+    """A job for programs: what it is, what has become of it, its answer, and the end of its output."""
+    folder, state = models_dir / ".jobs" / job.id, state_of(models_dir, job)
+    job = read_job(models_dir, job.id)
+    result = None
+    with suppress(OSError, ValueError):
+        result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+    output = ""
+    with suppress(OSError):
+        output = (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace")[-TAIL:]
+    about = job.model_dump(mode="json", include={"id", "kind", "mode", "started", "ended", "exit_status"})
+    return {**about, "state": state, "result": result, "output": output}
+
+
+def files_of(models_dir: Path, job: Job) -> list[Path]:
+    """What the command wrote, once it is done.
+
+    Raises:
+        NotFound: nothing, or it is not done.
+    """
+    folder = models_dir / ".jobs" / job.id / "files"
+    if state_of(models_dir, job) != "done" or not folder.is_dir():
+        raise NotFound
+    return sorted(folder.iterdir())
+
+
+def cancel(models_dir: Path, job: Job) -> None:
+    """End a job that runs, with all its processes; one that has ended stays as it is."""
+    folder = models_dir / ".jobs" / job.id
+    if state_of(models_dir, job) != "running":
+        return
+    _write(folder, job.model_copy(update={"cancelled": True}))
+    with suppress(ProcessLookupError, FileNotFoundError):
+        # Whatever is half-written stands aside, and is swept by the next run.
+        os.killpg(int((folder / _PROCESS).read_text()), signal.SIGKILL)
+
+
+def _supervise(folder: Path) -> None:
+    """In the job's own process: run the command, and write down how it ended."""
+    job = Job.model_validate_json((folder / _JOB).read_bytes())
+    with (folder / _RESULT).open("wb") as result, (folder / _OUTPUT).open("wb") as output:
+        arguments = [str(folder / "files") if argument == FILES else argument for argument in job.arguments]
+        command = [sys.executable, "-m", "app", *arguments]
+        status = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, check=False).returncode  # noqa: S603
+    _write(folder, job.model_copy(update={"exit_status": status, "ended": now()}))
 
 
 def _is_locked(folder: Path) -> bool:
-    """Whether a process of the job lives. Readers share the lock, so they do not take each other for it."""
     try:
         with (folder / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not _locks(lock)
     except FileNotFoundError:
         return False
-    return False
 
 
-@contextmanager
-def _only_one(models_dir: Path) -> Iterator[None]:
-    """Within it no other process starts or cancels a job here."""
-    folder = models_dir / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _locks(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
-def _forget(models_dir: Path, known: Sequence[Job]) -> None:
-    ended = [job for job in known if job.status != "running"]
-    for job in ended[MOST_KEPT - 1 :]:
-        shutil.rmtree(models_dir / _FOLDER / job.id, ignore_errors=True)
+def _forget(models_dir: Path) -> None:
+    """Make room for one more."""
+    for job in list_jobs(models_dir)[KEPT - 1 :]:
+        if state_of(models_dir, job) != "running":
+            shutil.rmtree(models_dir / ".jobs" / job.id, ignore_errors=True)
 
 
-def _read(folder: Path) -> _Record:
-    return _Record(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-
-
-def _write(folder: Path, record: _Record) -> None:
-    write_file(folder / _RECORD, json.dumps(asdict(record), ensure_ascii=False, indent=1) + "\n")
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
+def _write(folder: Path, job: Job) -> None:
+    write_file(folder / _JOB, job.model_dump_json(indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    _look_after(Path(sys.argv[1]), int(sys.argv[2]))
+    _supervise(Path(sys.argv[1]))

@@ -205,7 +205,12 @@ def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, inst
             raise ModelError(f"there is no other complete version {trial.version} to try")
         version = trial.version if trial else before.trial.version  # type: ignore[union-attr]
         event = Event(
-            at=now(), action="trial" if trial else "trial_ended", version=version, before=before.active, by=by, why=why
+            at=_after(before),
+            action="trial" if trial else "trial_ended",
+            version=version,
+            before=before.active,
+            by=by,
+            why=why,
         )
         _write(mode_folder, before.model_copy(update={"trial": trial, "history": (*before.history, event)}))
     return event

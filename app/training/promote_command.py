@@ -1,5 +1,6 @@
 """`python -m app models promote`: a version into service, if it is better. What it needs is imported when it runs."""
 
+import getpass
 import json
 import sys
 from pathlib import Path
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 STATUS: dict["Decision", int] = {"promote": 0, "keep": 3, "not_enough_evidence": 4}
 """The exit status of a decision; a failure has 1."""
-WHO = "the command line"
 
 
 @click.command("promote")
@@ -23,10 +23,10 @@ WHO = "the command line"
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="Compare on these labelled photos.")
 @click.option("--force", is_flag=True, help="Promote whatever the comparison says; the history records it.")
 @click.option("--why", default="", help="A word for the history.")
-@click.option("--by", default=WHO, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--by", default=getpass.getuser, hidden=True)
 def promote_command(
-    mode: str, version: str | None, data: Path | None, force: bool, why: str, by: str, as_json: bool
+    mode: str, version: str | None, data: Path | None, force: bool, why: str, as_json: bool, by: str
 ) -> None:
     """Put VERSION of MODE (or MODE@VERSION) into service, if it is better than the active one.
 

@@ -1,25 +1,21 @@
-"""`/api/jobs`, and what starts one: promoting and retraining, which take minutes, in processes of their own."""
+"""`/api/jobs`, and what starts one: promoting and retraining take long, and need more than serving has installed."""
 
-from dataclasses import asdict
+from tempfile import TemporaryFile
 from typing import TypeVar
+from zipfile import ZIP_STORED, ZipFile
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request, send_file
 from pydantic import ValidationError
 
 from app.config import Settings
-from app.errors import AlreadyActive, BadParameter, NotFound
+from app.errors import BadParameter
 from app.registry import jobs
+from app.registry.catalog import BASE_MODE
 from app.registry.library import check_not_base, find_version, read_mode
 from app.web.guard import check_admin, who
-from app.web.schemas_jobs import PromoteOrder, RetrainOrder
+from app.web.schemas_jobs import ExportOrder, PromotionOrder, RetrainingOrder
 
-Order = TypeVar("Order", PromoteOrder, RetrainOrder)
-_MUST_BE = {
-    "version": ("the name of a version", "版本名称"),
-    "force": ("true or false", " true 或 false"),
-    "why": ("a text of at most 500 characters", "不超过 500 字的文字"),
-}
-_BODY = ("a JSON object", "JSON 对象")
+Order = TypeVar("Order", ExportOrder, PromotionOrder, RetrainingOrder)
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api")
 blueprint.before_request(check_admin)
@@ -28,58 +24,73 @@ blueprint.before_request(check_admin)
 @blueprint.post("/modes/<mode>/promote")
 def promote(mode: str) -> tuple[Response, int]:
     """Compare a version with the active one, and promote it if it is better."""
-    order = _order(PromoteOrder)
-    settings = _settings()
-    find_version(settings.models_dir, mode, order.version)
-    if read_mode(settings.models_dir, mode).active == order.version:
-        raise AlreadyActive(mode=mode, version=order.version)
-    forced = ["--force"] if order.force else []
-    return _start("promote", mode, ["models", "promote", *forced, *_words(order), "--", mode, order.version])
+    check_not_base(mode)
+    order = _order(PromotionOrder)
+    find_version(_settings().models_dir, mode, order.version)
+    force = ["--force"] if order.force else []
+    command = ["models", "promote", mode, order.version, *force, f"--why={order.why}", f"--by={who()}"]
+    return _started("promote", mode, command)
 
 
 @blueprint.post("/modes/<mode>/retrain")
 def retrain(mode: str) -> tuple[Response, int]:
     """Teach a mode what was corrected, and promote the new version if it is better."""
-    order = _order(RetrainOrder)
     check_not_base(mode)
-    read_mode(_settings().models_dir, mode)
-    return _start("retrain", mode, ["retrain", *_words(order), "--", mode])
+    read_mode(_settings().models_dir, mode)  # which says it where there is no such mode
+    return _started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}", f"--by={who()}"])
+
+
+@blueprint.post("/modes/<mode>/export")
+def export(mode: str) -> tuple[Response, int]:
+    """Write a version for programs without Wanwu; `/api/jobs/<id>/files` then gives it as a zip."""
+    order = _order(ExportOrder)
+    if order.version:
+        find_version(_settings().models_dir, mode, order.version)
+    elif mode != BASE_MODE:
+        read_mode(_settings().models_dir, mode)
+    name = f"{mode}@{order.version}" if order.version else mode
+    return _started("export", mode, ["models", "export", name, f"--format={order.format}", "--output", jobs.FILES])
+
+
+@blueprint.get("/jobs/<job_id>/files")
+def get_files(job_id: str) -> Response:
+    """What a job wrote, as a zip."""
+    models_dir = _settings().models_dir
+    job = jobs.read_job(models_dir, job_id)
+    packed = TemporaryFile()  # noqa: SIM115 - the response closes it
+    with ZipFile(packed, "w", ZIP_STORED) as archive:
+        for path in jobs.files_of(models_dir, job):
+            archive.write(path, path.name)
+    packed.seek(0)
+    return send_file(packed, "application/zip", as_attachment=True, download_name=f"{job.mode}-{job.id}.zip")
 
 
 @blueprint.get("/jobs")
 def list_jobs() -> Response:
-    """Every job, the newest first."""
-    return jsonify({"jobs": [asdict(job) for job in jobs.jobs(_settings().models_dir)]})
+    """The jobs that are remembered, the newest first."""
+    models_dir = _settings().models_dir
+    return jsonify({"jobs": [jobs.described(models_dir, job) for job in jobs.list_jobs(models_dir)]})
 
 
-@blueprint.get("/jobs/<key>")
-def get_job(key: str) -> Response:
-    """One job, with the end of what it has printed."""
-    return _detail(jobs.read(_settings().models_dir, key))
+@blueprint.get("/jobs/<job_id>")
+def get_job(job_id: str) -> Response:
+    """One job, its answer once it is done, and the end of its output."""
+    models_dir = _settings().models_dir
+    return jsonify(jobs.described(models_dir, jobs.read_job(models_dir, job_id)))
 
 
-@blueprint.delete("/jobs/<key>")
-def cancel(key: str) -> Response:
+@blueprint.delete("/jobs/<job_id>")
+def cancel_job(job_id: str) -> Response:
     """End a job that runs."""
-    return _detail(jobs.cancel(_settings().models_dir, key))
+    models_dir = _settings().models_dir
+    jobs.cancel(models_dir, jobs.read_job(models_dir, job_id))
+    return get_job(job_id)
 
 
-def _start(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response, int]:
-    job = jobs.start(_settings().models_dir, kind, mode, arguments, by=who())
-    response = jsonify({"job": asdict(job)})
-    response.headers["Location"] = f"/api/jobs/{job.id}"
-    return response, 202
-
-
-def _words(order: PromoteOrder | RetrainOrder) -> list[str]:
-    """What the history is told, each in one argument: no text can become another option."""
-    return [f"--by={who()}", f"--why={order.why}"]
-
-
-def _detail(job: jobs.Job | None) -> Response:
-    if job is None:
-        raise NotFound
-    return jsonify({**asdict(job), "output": jobs.output(_settings().models_dir, job.id)})
+def _started(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response, int]:
+    models_dir = _settings().models_dir
+    job = jobs.start(models_dir, kind, mode, [*arguments, "--json"])
+    return jsonify(jobs.described(models_dir, job)), 202
 
 
 def _order(schema: type[Order]) -> Order:
@@ -87,9 +98,8 @@ def _order(schema: type[Order]) -> Order:
     try:
         return schema.model_validate_json(request.get_data() or b"{}")
     except ValidationError as error:
-        name = str(next(iter(error.errors()[0]["loc"]), ""))
-        en, zh = _MUST_BE.get(name, _BODY)
-        raise BadParameter(name=name if name in _MUST_BE else "body", en=en, zh=zh) from error
+        name = str(next(iter(error.errors()[0]["loc"]), "body"))
+        raise BadParameter(name=name[:64], en="as /docs describes it", zh="符合 /docs 的说明") from error
 
 
 def _settings() -> Settings:

@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, render_template
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.errors import (
@@ -79,15 +78,10 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    answers: tuple[type[BaseModel], ...] = (
-        *SCHEMAS,
-        *schemas_corrections.ANSWERS,
-        *schemas_trials.ANSWERS,
-        *schemas_jobs.ANSWERS,
-    )
-    _, definitions = models_json_schema(
-        [(schema, "serialization") for schema in answers]
-        + [(schema, "validation") for schema in (*schemas_corrections.REQUESTS, *schemas_jobs.REQUESTS)],
+    rooms = (schemas_corrections, schemas_trials, schemas_jobs)
+    pieces = models_json_schema(
+        [(schema, "serialization") for schema in (*SCHEMAS, *(one for room in rooms for one in room.ANSWERS))]
+        + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -110,7 +104,7 @@ def describe(version: str) -> dict[str, Any]:
             **job_paths(),
         },
         "components": {
-            "schemas": definitions["$defs"],
+            "schemas": pieces[1]["$defs"],
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The administrator's ADMIN_TOKEN."}
             },

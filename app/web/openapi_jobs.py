@@ -2,54 +2,57 @@
 
 from typing import Any
 
-from app.errors import AlreadyActive, BadParameter, Forbidden, NotFound, PublicError, UnknownMode, UnknownVersion
-from app.web.openapi_parts import answer, errors, path_parameter, reference
-
-_MODE = path_parameter("mode", "Its key.")
-_ID = path_parameter("id", "The job's id.")
+from app.errors import BadParameter, Conflict, Forbidden, NotFound, PublicError, UnknownMode, UnknownVersion
+from app.web.openapi_parts import answer, errors, get, path_parameter, reference
 
 
 def job_paths() -> dict[str, dict[str, Any]]:
     """The paths, each with its methods."""
+    job = {"parameters": [path_parameter("job_id", "As the answer that started it names it.")]}
     return {
-        "/api/modes/{mode}/promote": {
-            "parameters": [_MODE],
-            "post": _start(
-                "Promote a version if it is better than the active one, in a job", "promote", "PromoteOrder", True,
-                BadParameter, UnknownMode, UnknownVersion, AlreadyActive,
-            ),
+        "/api/modes/{mode}/promote": _starting(
+            "Promote a version if it is better than the active one", "promote", "PromotionOrder", UnknownVersion
+        ),
+        "/api/modes/{mode}/retrain": _starting(
+            "Learn from corrections, and promote what is better", "retrain", "RetrainingOrder"
+        ),
+        "/api/modes/{mode}/export": _starting(
+            "Write a version for programs without Wanwu", "exportVersion", "ExportOrder", UnknownVersion
+        ),
+        "/api/jobs": {"get": _guarded(get("List the jobs", "listJobs", "Jobs", Forbidden))},
+        "/api/jobs/{job_id}": {
+            **job,
+            "get": _guarded(get("One job, and its answer", "getJob", "StartedJob", Forbidden, NotFound)),
+            "delete": _guarded(get("Cancel a job", "cancelJob", "StartedJob", Forbidden, NotFound)),
         },
-        "/api/modes/{mode}/retrain": {
-            "parameters": [_MODE],
-            "post": _start(
-                "Learn from what was corrected, and promote the new version if it is better, in a job",
-                "retrain", "RetrainOrder", False, BadParameter, UnknownMode, AlreadyActive,
-            ),
-        },
-        "/api/jobs": {"get": _operation("Every job, the newest first", "listJobs", "Jobs")},
-        "/api/jobs/{id}": {
-            "parameters": [_ID],
-            "get": _operation("One job, with the end of what it has printed", "readJob", "JobDetail", NotFound),
-            "delete": _operation("End a job that runs", "cancelJob", "JobDetail", NotFound),
-        },
-    }  # fmt: skip
+        "/api/jobs/{job_id}/files": {**job, "get": _guarded(_files())},
+    }
 
 
-def _start(
-    summary: str, operation: str, order: str, required: bool, *raised: type[PublicError]
-) -> dict[str, Any]:  # fmt: skip
-    described = _operation(summary, operation, "JobStarted", *raised)
-    answered = described["responses"].pop("200")
-    answered["headers"] = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
-    content = {"application/json": {"schema": reference(order)}}
-    body = {"required": required, "content": content}
-    return {**described, "requestBody": body, "responses": {"202": answered, **described["responses"]}}
-
-
-def _operation(summary: str, operation: str, schema: str, *raised: type[PublicError]) -> dict[str, Any]:
+def _files() -> dict[str, Any]:
+    content = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
     return {
+        "summary": "What a job wrote",
+        "operationId": "getFiles",
+        "responses": {"200": {"description": "A zip.", "content": content}, **errors(Forbidden, NotFound)},
+    }
+
+
+def _starting(summary: str, operation: str, schema: str, *more: type[PublicError]) -> dict[str, Any]:
+    post = {
         "summary": summary,
         "operationId": operation,
-        "security": [{"bearer": []}],
-        "responses": {"200": answer(schema, summary), **errors(Forbidden, *raised)},
+        "requestBody": {
+            "required": schema == "PromotionOrder",
+            "content": {"application/json": {"schema": reference(schema)}},
+        },
+        "responses": {
+            "202": answer("StartedJob", "Begun: ask /api/jobs/{job_id} how it goes."),
+            **errors(BadParameter, Forbidden, UnknownMode, Conflict, *more),
+        },
     }
+    return {"parameters": [path_parameter("mode", "Its key.")], "post": _guarded(post)}
+
+
+def _guarded(operation: dict[str, Any]) -> dict[str, Any]:
+    return {**operation, "security": [{"bearer": []}]}

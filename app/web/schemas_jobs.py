@@ -1,59 +1,55 @@
 """What is asked and answered about jobs, as pydantic models; see `schemas`."""
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.web.schemas import Schema
 
-Why = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", description="A word for the history.")]
 
-
-class PromoteOrder(Schema):
-    """What `POST /api/modes/{mode}/promote` takes."""
-
-    version: str
-    force: Annotated[bool, Field(description="Promote whatever the comparison says; the history records it.")] = False
-    why: Why = ""
-
-
-class RetrainOrder(Schema):
+class RetrainingOrder(BaseModel):
     """What `POST /api/modes/{mode}/retrain` may take."""
 
-    why: Why = ""
+    model_config = ConfigDict(extra="forbid")
+
+    why: Annotated[str, Field(max_length=500)] = ""
 
 
-class JobFacts(Schema):
-    """Work that goes on by itself, whatever becomes of the server. `outcome`: what was decided, once it is done."""
+class PromotionOrder(RetrainingOrder):
+    """What `POST /api/modes/{mode}/promote` takes."""
+
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    force: Annotated[bool, Field(description="Promote whatever the comparison says; the history records it.")] = False
+
+
+class ExportOrder(BaseModel):
+    """What `POST /api/modes/{mode}/export` may take. `version`: null, the active one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    format: Literal["torchscript", "onnx", "int8", "dynamic"] = "torchscript"
+
+
+class StartedJob(Schema):
+    """A job: work in a process of its own. `exit_status`: 0 done or promoted, 3 kept, 4 not enough evidence."""
 
     id: str
-    kind: Literal["promote", "retrain"]
+    kind: Literal["promote", "retrain", "export"]
     mode: str
-    by: str
-    created: datetime
-    ended: datetime | None
-    status: Literal["running", "done", "failed", "cancelled"]
-    outcome: Literal["promoted", "kept", "not_enough_evidence"] | None
-
-
-class JobStarted(Schema):
-    """The answer to an order."""
-
-    job: JobFacts
-
-
-class JobDetail(JobFacts):
-    """One job, with the end of what it has printed."""
-
-    output: str
+    started: str
+    ended: str | None
+    exit_status: int | None
+    state: Literal["running", "done", "failed", "cancelled"]
+    result: Annotated[dict[str, Any] | None, Field(description="What the command prints with --json.")]
+    output: Annotated[str, Field(description="The end of what it said meanwhile.")]
 
 
 class Jobs(Schema):
-    """The answer to `GET /api/jobs`: the newest first."""
+    """The answer to `GET /api/jobs`."""
 
-    jobs: list[JobFacts]
+    jobs: list[StartedJob]
 
 
-ANSWERS: tuple[type[Schema], ...] = (JobStarted, JobDetail, Jobs)
-REQUESTS: tuple[type[Schema], ...] = (PromoteOrder, RetrainOrder)
+ANSWERS: tuple[type[Schema], ...] = (StartedJob, Jobs)
+REQUESTS: tuple[type[BaseModel], ...] = (RetrainingOrder, PromotionOrder, ExportOrder)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from app.web.schemas import Confidence, Schema
 
@@ -60,4 +60,5 @@ class TrialReport(Schema):
     refused: str | None
 
 
-ANSWERS: tuple[type[Schema], ...] = (TrialOrder, TrialEnd, TrialReport)
+ANSWERS: tuple[type[Schema], ...] = (TrialReport,)
+REQUESTS: tuple[type[BaseModel], ...] = (TrialOrder, TrialEnd)
