@@ -1,6 +1,7 @@
 """Packed networks: the same answers as the plain ones, with less to do."""
 
 import logging
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -115,3 +116,29 @@ def test_a_packed_network_that_gives_something_else_is_not_served(
         forward, _ = compile_backbone(backbone, IMAGENET, "float32")
     assert "gives something else" in caplog.text
     torch.testing.assert_close(forward(batch), backbone(batch))
+
+
+def test_what_serves_does_not_notice_that_another_network_is_compiled() -> None:
+    """torch.fx replaces the call of every module for as long as it looks at one."""
+    networks = [drawn(torchvision.models.mobilenet_v2()) for _ in range(2)]
+    forward, _ = compile_backbone(networks[0], IMAGENET, "float32")
+    batch, stop, failures, answered = pictures(1), threading.Event(), [], []
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                answered.append(forward(batch).shape)
+            except Exception as error:
+                failures.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    compilers = [threading.Thread(target=compile_backbone, args=(one, IMAGENET, "int8")) for one in networks]
+    for thread in compilers:
+        thread.start()
+    for thread in compilers:
+        thread.join()
+    stop.set()
+    asking.join()
+    assert answered
+    assert not failures

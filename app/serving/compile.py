@@ -6,6 +6,7 @@ compiler on the user's machine, which torch.compile does.
 
 import copy
 import logging
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -27,6 +28,10 @@ SAME = 1e-4
 
 Forward = Callable[[Tensor], Tensor]
 
+_compiling = threading.Lock()
+"""torch.fx and the quantiser change how every module is called while they take one apart: one thread at a time. What
+serves meanwhile must not notice, and so calls the `forward` of a trace, never the module."""
+
 
 def compile_backbone(backbone: nn.Module, transform: Transform, precision: str) -> tuple[Forward, str]:
     """The backbone as a function float32 `[n, 3, crop, crop]` to float32 features `[n, D]`, and its true precision.
@@ -34,6 +39,11 @@ def compile_backbone(backbone: nn.Module, transform: Transform, precision: str) 
     A lower precision that disagrees with float32 on this machine, or is not to be had, falls back, and the log says so.
     A lone picture is quickest on as many threads as torch has here, more of them on one.
     """
+    with _compiling:
+        return _compile(backbone, transform, precision)
+
+
+def _compile(backbone: nn.Module, transform: Transform, precision: str) -> tuple[Forward, str]:
     if precision != "float32":
         try:
             lower = _lower(backbone, transform, precision)
@@ -74,10 +84,10 @@ def _packed(backbone: nn.Module, crop: int, dtype: torch.dtype) -> Forward:
         difference = max(float((network(alone) - expected).abs().max()) for network in (crowd, lone))
     if not difference <= float(expected.abs().max()) * SAME:
         raise ArithmeticError(f"packed, it gives something else, by {difference:g}")
-    crowd, lone = _traced(crowd, alone), _traced(lone, alone)
+    serving = _traced(crowd, alone).forward, _traced(lone, alone).forward
 
     def choose(batch: Tensor) -> Forward:
-        return lone if len(batch) == 1 and torch.get_num_threads() == threads else crowd
+        return serving[len(batch) == 1 and torch.get_num_threads() == threads]
 
     return _warm(choose, crop, dtype)
 
@@ -90,7 +100,7 @@ def _example(size: int, crop: int, dtype: torch.dtype) -> Tensor:
 
 def _frozen(network: nn.Module, example: Tensor) -> Forward:
     """Traced, and its weights made constants of the trace, which folds batch norms into them."""
-    frozen: Forward = torch.jit.freeze(_traced(network, example))
+    frozen: Forward = torch.jit.freeze(_traced(network, example)).forward
     return frozen
 
 

@@ -57,12 +57,15 @@ def get_files(job_id: str) -> Response:
     """What a job wrote, as a zip."""
     models_dir = _settings().models_dir
     job = jobs.read_job(models_dir, job_id)
+    paths = jobs.files_of(models_dir, job)
     packed = TemporaryFile()  # noqa: SIM115 - the response closes it
     with ZipFile(packed, "w", ZIP_STORED) as archive:
-        for path in jobs.files_of(models_dir, job):
+        for path in paths:
             archive.write(path, path.name)
     packed.seek(0)
-    return send_file(packed, "application/zip", as_attachment=True, download_name=f"{job.mode}-{job.id}.zip")
+    response = send_file(packed, "application/zip", as_attachment=True, download_name=f"{job.mode}-{job.id}.zip")
+    response.call_on_close(packed.close)
+    return response
 
 
 @blueprint.get("/jobs")
