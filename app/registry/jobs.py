@@ -74,16 +74,16 @@ def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
         job = Job(id=secrets.token_hex(8), kind=kind, mode=mode, arguments=arguments, started=now())
         folder = jobs / job.id
         folder.mkdir()
-        _write(folder, job)
-        _spawn(folder)
+        _spawn(folder, job)
     return job
 
 
-def _spawn(folder: Path) -> None:
+def _spawn(folder: Path, job: Job) -> None:
     with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the child inherits the file, and with it the lock
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the children inherit the file, and with it the lock
+        _write(folder, job)
         process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-            [sys.executable, "-m", "app.registry.jobs", str(folder)],
+            [sys.executable, "-m", "app.registry.jobs", str(folder.resolve()), str(lock.fileno())],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -166,13 +166,14 @@ def cancel(models_dir: Path, job: Job) -> None:
         os.killpg(int((folder / _PROCESS).read_text()), signal.SIGKILL)
 
 
-def _supervise(folder: Path) -> None:
-    """In the job's own process: run the command, and write down how it ended."""
+def _supervise(folder: Path, lock: int) -> None:
+    """In the job's own process: run the command, which holds the lock, too, and write down how it ended."""
     job = Job.model_validate_json((folder / _JOB).read_bytes())
     with (folder / _RESULT).open("wb") as result, (folder / _OUTPUT).open("wb") as output:
         arguments = [str(folder / "files") if argument == FILES else argument for argument in job.arguments]
         command = [sys.executable, "-m", "app", *arguments]
-        status = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, check=False).returncode  # noqa: S603
+        done = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, pass_fds=[lock], check=False)  # noqa: S603
+        status = done.returncode
     _write(folder, job.model_copy(update={"exit_status": status, "ended": now()}))
 
 
@@ -204,4 +205,4 @@ def _write(folder: Path, job: Job) -> None:
 
 
 if __name__ == "__main__":
-    _supervise(Path(sys.argv[1]))
+    _supervise(Path(sys.argv[1]), int(sys.argv[2]))
