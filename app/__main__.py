@@ -119,7 +119,8 @@ def classify(
     paths: tuple[Path, ...], mode: str, threshold: float | None, top_k: int, format_: str | None, output: Path | None
 ) -> None:
     """Recognise whole folders: a line a picture, to CSV or JSON lines; files that cannot be read are reported."""
-    from app.serving.classify import Choice, classify_files, find_pictures
+    from app.photos.files import find_pictures
+    from app.serving.classify import Choice, classify_files
     from app.serving.manager import ModelManager
 
     settings = read_settings()

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from app.photos.dataset import Dataset, Sample
+from app.photos.findings import finding
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
-from app.training.dataset import Dataset, Sample
-from app.training.findings import finding
 from app.training.outcome import EpochRecord, Outcome, Predictions
 
 CLASSES = ("ant & bee", "<script>alert(1)</script>", "cup")

@@ -14,6 +14,7 @@ FLOORS = [
     "torchvision_light",
     "vision",
     "registry",
+    "photos",
     "serving",
     "export",
     "training",

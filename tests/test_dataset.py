@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from app.errors import DataError
-from app.training import archive
-from app.training.dataset import Dataset, Sample, fingerprint, read_dataset, split
-from app.training.lists import read_list
+from app.photos import archive
+from app.photos.dataset import Dataset, Sample, fingerprint, read_dataset, split
+from app.photos.lists import read_list
 
 
 def photo(path: Path, shade: int = 0) -> Path:

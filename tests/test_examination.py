@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from app.errors import DataError
-from app.training import duplicates
-from app.training.dataset import Dataset, Sample, read_dataset
-from app.training.duplicates import look_at, near_pairs
-from app.training.examination import Examination, examine
+from app.photos import duplicates
+from app.photos.dataset import Dataset, Sample, read_dataset
+from app.photos.duplicates import look_at, near_pairs
+from app.photos.examination import Examination, examine
 
 MAX_PIXELS = 1_000_000
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from app.photos.dataset import Sample
 from app.training.augmentation import augmentation
-from app.training.dataset import Sample
 from app.training.features import CHUNK, FeatureReader, Views, one_ahead, views_for
 from app.training.progress import Silent
 from app.training.state import Workspace

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from app.errors import DataError
-from app.training.dataset import Dataset, Part, Sample
+from app.photos.dataset import Dataset, Part, Sample
 from app.training.heldout import held_out
 from app.training.snapshot import PHOTOS, Photo, read_snapshot, snapshot_of
 

@@ -12,6 +12,7 @@ from PIL import Image
 from app.__main__ import main
 from app.config import Settings
 from app.errors import DataError, ModelError
+from app.photos.dataset import read_dataset
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.versions import write_version
 from app.serving.loading import Loader
@@ -19,7 +20,6 @@ from app.serving.mode import Mode
 from app.serving.served import served_mode
 from app.training import comparison
 from app.training.comparison import Row, Run, base_guess, held_back, options_of, rows_named, table
-from app.training.dataset import read_dataset
 from app.training.judging import answers, judge
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200)}

@@ -12,13 +12,13 @@ from PIL import Image
 from app.__main__ import main
 from app.config import Settings
 from app.errors import ModelError
+from app.photos.dataset import read_dataset
 from app.registry import state
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.state import active_version, read_state
 from app.registry.versions import write_version
 from app.serving.loading import Loader
 from app.serving.mode import Mode
-from app.training.dataset import read_dataset
 from app.training.promotion import compare_versions, switch
 
 pytestmark = pytest.mark.slow

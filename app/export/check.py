@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from app.errors import ExportError, RequestError
 from app.export.formats import Format, Forward
+from app.photos.files import find_pictures
 from app.serving.batching import MAX_BATCH
-from app.serving.classify import find_pictures
 from app.serving.compile import AGREEMENT
 from app.serving.mode import Mode
 from app.serving.quantisation import drawn_pictures

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,17 +15,12 @@ from sqlalchemy.orm import Session
 from app.feedback.tables import Picture
 from app.registry.files import write_file
 from app.registry.state import locked, now
+from app.vision.look import HASH_SIDE, MOST_BITS, Bits, is_flat, perceptual_hash
 from app.vision.picture import decode
 
 LONGEST = 1024
 """Pixels of the longer side at most: four times what a network looks at."""
 _QUALITY = 95
-_LOOK_SIDE = 16
-_LOOK_PIXELS = 4 * _LOOK_SIDE
-_MOST_BITS = 32
-"""Of 256. app/training/duplicates.py measured it on 920 000 pairs of photos for the very hash that `look_of` takes."""
-_FLAT = 4.0
-"""As there: a picture that varies less has nothing that could be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +48,8 @@ def prepare(data: bytes, max_pixels: int) -> Kept:
 
 
 def look_of(image: Image.Image) -> str:
-    """The perceptual hash of 256 bits, hex: what `imagehash.phash(image, 16)` says, which serving does without.
-
-    Empty for a picture of one colour, whose hash would be noise.
-    """
-    grey = np.asarray(image.convert("L").resize((_LOOK_PIXELS, _LOOK_PIXELS), Image.Resampling.LANCZOS), np.float64)
-    if grey.std() < _FLAT:
-        return ""
-    places = np.arange(_LOOK_PIXELS) + 0.5
-    cosines = np.cos(np.pi / _LOOK_PIXELS * np.arange(_LOOK_SIDE)[:, None] * places)  # DCT-II, the low frequencies
-    low = cosines @ grey @ cosines.T
-    return np.packbits(low > np.median(low)).tobytes().hex()
+    """The perceptual hash, hex; empty for a picture of one colour, whose hash would be noise."""
+    return "" if is_flat(image) else perceptual_hash(image).tobytes().hex()
 
 
 def folder_of(models_dir: Path) -> Path:
@@ -125,9 +110,9 @@ def _earlier(session: Session, look: str) -> str | None:
         return None
     distance = np.bitwise_count(_bits(row.look for row in rows) ^ _bits([look])).sum(axis=1, dtype=np.uint16)
     nearest = int(distance.argmin())
-    return str(rows[nearest].sha256) if distance[nearest] <= _MOST_BITS else None
+    return str(rows[nearest].sha256) if distance[nearest] <= MOST_BITS else None
 
 
-def _bits(looks: Iterable[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+def _bits(looks: Iterable[str]) -> Bits:
     """Looks as uint64 `[n, 4]`."""
-    return np.frombuffer(bytes.fromhex("".join(looks)), np.uint64).reshape(-1, _LOOK_SIDE * _LOOK_SIDE // 64)
+    return np.frombuffer(bytes.fromhex("".join(looks)), np.uint64).reshape(-1, HASH_SIDE * HASH_SIDE // 64)

@@ -22,10 +22,6 @@ from app.serving.batching import MAX_BATCH, Answer, Batcher, Decoded, decoded
 from app.serving.decision import decide
 from app.serving.mode import Mode
 
-SUFFIXES = frozenset(
-    f".{name}"
-    for name in "jpg jpeg jpe jfif mpo png apng webp gif bmp dib tif tiff avif heic heif".split()  # noqa: SIM905
-)
 COLUMNS = ("path", "mode", "version", "unknown", "label", "label_zh", "confidence", "top", "error")
 _AHEAD = 2 * MAX_BATCH
 """How many pictures are on their way for each thread: enough to keep it busy, few enough to bound memory."""
@@ -53,17 +49,6 @@ class Counts:
     def sentence(self) -> str:
         """One line for the operator."""
         return f"{self.done} pictures classified, {self.bad} could not be read, {self.skipped} were done before."
-
-
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and under the folders named all that look like pictures, in order."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-        else:
-            found.append(path)
-    return list(dict.fromkeys(found))
 
 
 def classify_files(pictures: Sequence[Path], choice: Choice, kind: str, output: Path | None) -> Counts:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from app.config import Settings
 from app.errors import DataError
+from app.photos.dataset import read_dataset, split
 from app.registry.catalog import BASE_MODE
 from app.serving.mode import Mode
 from app.serving.served import served_mode
-from app.training.dataset import read_dataset, split
 from app.training.evaluation import evaluate, wilson
 from app.training.judging import answers, judged_part
 from app.training.options import Options

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.config import available_cores
 from app.errors import DataError, RequestError
-from app.training.dataset import Sample
+from app.photos.dataset import Sample
 from app.training.loop import seed_of
 from app.training.progress import Progress
 from app.training.state import Workspace

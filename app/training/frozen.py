@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from app.photos.dataset import Dataset, Sample
 from app.serving.head import Head, LinearHead
 from app.training.augmentation import augmentation
 from app.training.base import Base
-from app.training.dataset import Dataset, Sample
 from app.training.features import FeatureReader, Views, views_for
 from app.training.head import Examples, Fitted, fit_best, refit
 from app.training.options import CLASSIC, Options

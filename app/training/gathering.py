@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.errors import DataError
+from app.photos.dataset import Dataset, Part, Sample
 from app.registry.manifest import ManifestLabel
-from app.training.dataset import Dataset, Part, Sample
 from app.training.snapshot import Photo
 
 ENOUGH_FOR_A_CLASS = 5

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.training.dataset import content_hash, read_dataset
+from app.photos.dataset import content_hash, read_dataset
 from app.training.judging import judged_part
 from app.training.snapshot import Photo, read_snapshot
 

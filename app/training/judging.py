@@ -11,9 +11,9 @@ from torch import Tensor
 
 from app.config import available_cores
 from app.errors import DataError, RequestError
+from app.photos.dataset import Dataset, Part, Sample, read_dataset
 from app.serving.batching import MAX_BATCH
 from app.serving.mode import Mode
-from app.training.dataset import Dataset, Part, Sample, read_dataset
 from app.training.evaluation import evaluate
 from app.training.outcome import Predictions
 from app.training.report import Facts, common_confusions, short, threshold_cost

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from app.photos.dataset import Dataset
+from app.photos.findings import Finding
 from app.registry.manifest import Manifest
-from app.training.dataset import Dataset
-from app.training.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)

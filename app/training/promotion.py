@@ -12,6 +12,7 @@ from app.config import Settings
 from app.errors import ModelError
 from app.export.check import milliseconds
 from app.export.formats import Forward
+from app.photos.dataset import Sample
 from app.registry.catalog import BASE_MODE
 from app.registry.manifest import is_key
 from app.registry.state import active_version, complete_versions
@@ -19,7 +20,6 @@ from app.serving import switching
 from app.serving.mode import Mode
 from app.serving.served import served_modes
 from app.training.comparison import dictionary
-from app.training.dataset import Sample
 from app.training.evaluation import Estimate, wilson
 from app.training.heldout import HeldOut, Picture, held_out
 from app.training.judging import Answers, answers, class_indices

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from app.config import available_cores
+from app.photos.findings import Finding
 from app.training.evaluation import evaluate
-from app.training.findings import Finding
 from app.training.outcome import Outcome, Predictions
 
 REPORT_JSON = "report.json"

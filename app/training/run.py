@@ -14,15 +14,15 @@ from torch import Tensor
 
 from app.config import Settings
 from app.errors import DataError, ModelError
+from app.photos.dataset import Dataset, Part, Sample, fingerprint, read_dataset, split
+from app.photos.examination import Examination, examine
 from app.registry.catalog import BASE_MODE
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.state import active_version
 from app.registry.versions import next_version, write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
-from app.training.dataset import Dataset, Part, Sample, fingerprint, read_dataset, split
 from app.training.device import choose_device
 from app.training.evaluation import choose_threshold, evaluate, fit_temperature
-from app.training.examination import Examination, examine
 from app.training.features import FeatureReader
 from app.training.frozen import Frozen
 from app.training.options import TUNED, Options

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from app.errors import DataError
-from app.training.dataset import PARTS, Dataset, Part, content_hash
+from app.photos.dataset import PARTS, Dataset, Part, content_hash
 
 PHOTOS = "photos.csv"
 _COLUMNS = ("part", "label", "sha256", "learned", "path")

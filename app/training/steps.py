@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from app.photos.dataset import Sample
 from app.training.augmentation import augmentation
-from app.training.dataset import Sample
 from app.training.device import Device, fitted
 from app.training.features import decoded
 from app.training.frozen import Frozen

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from app.training.dataset import Sample
+from app.photos.dataset import Sample
 from app.training.outcome import EpochRecord
 
 Answers = Callable[[str, tuple[Sample, ...]], Tensor]

@@ -23,7 +23,7 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 def test_a_correction_goes_from_the_list_to_a_folder_to_train_from(
     run: Callable[..., Result], database: Database, tmp_path: Path, cat: Image.Image, astronaut: Image.Image
 ) -> None:
-    from app.training.lists import read_list
+    from app.photos.lists import read_list
 
     one = save(database, tmp_path, said(1), kept(cat)).id
     two = save(database, tmp_path, said(2), kept(astronaut)).id

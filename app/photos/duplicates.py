@@ -14,20 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 from PIL import Image
 
+from app.vision.look import FLAT, HASH_PIXELS, MOST_BITS, perceptual_hash
 from app.vision.picture import decode
 
-_HASH_SIDE = 16
-_MOST_BITS = 32
 _THUMBNAIL_SIDE = 16
 _MOST_RESIDUAL = 45
 """Of 255, at any place of the thumbnail: copies reached 40 (with a cut edge 51), a spot of 6 % of the width 84 on
 average, another colour 124."""
-_FLAT = 4.0
-"""A thumbnail whose channels vary less than this has nothing that a perceptual hash could tell apart."""
 _ROWS = 64
 
 _Array = np.ndarray[Any, np.dtype[Any]]
@@ -55,16 +51,15 @@ def look_at(path: Path, max_pixels: int) -> Look:
         OSError: it cannot be read from the disk.
     """
     data = path.read_bytes()
-    # The hash is taken from 64 pixels: a large JPEG need not be decoded in full for it.
-    picture = decode(data, max_pixels=max_pixels, shortest_side=4 * _HASH_SIDE)
+    picture = decode(data, max_pixels=max_pixels, shortest_side=HASH_PIXELS)
     small = picture.image.resize((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BOX)
     thumbnail = np.asarray(small, dtype=np.float32)
     return Look(
         content=hashlib.sha256(data).hexdigest(),
         shorter_side=min(picture.width, picture.height),
-        bits=np.packbits(imagehash.phash(picture.image, _HASH_SIDE).hash).view(np.uint64),
+        bits=perceptual_hash(picture.image),
         thumbnail=thumbnail.ravel(),
-        flat=bool(thumbnail.std(axis=(0, 1)).max() < _FLAT),
+        flat=bool(thumbnail.std(axis=(0, 1)).max() < FLAT),
     )
 
 
@@ -77,7 +72,7 @@ def near_pairs(looks: Sequence[Look]) -> list[tuple[int, int]]:
     for start in range(0, len(looks), _ROWS):
         rows = bits[start : start + _ROWS, None]
         distance = np.bitwise_count(rows ^ bits[None, start:]).sum(axis=2, dtype=np.uint16)
-        firsts, seconds = np.nonzero(np.triu(distance <= _MOST_BITS, k=1))
+        firsts, seconds = np.nonzero(np.triu(distance <= MOST_BITS, k=1))
         found += zip((firsts + start).tolist(), (seconds + start).tolist(), strict=True)
     return [(first, second) for first, second in found if _confirmed(looks[first], looks[second])]
 

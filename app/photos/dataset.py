@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from app.errors import DataError
-from app.serving.classify import find_pictures
-from app.training.archive import unpack
-from app.training.lists import CLASSES, label_lines, read_classes, read_list
+from app.photos.archive import unpack
+from app.photos.files import find_pictures
+from app.photos.lists import CLASSES, label_lines, read_classes, read_list
 from app.vision.labels import Label, plain_label
 
 Part = Literal["train", "validation", "test"]

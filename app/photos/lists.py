@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.errors import DataError, ModelError
-from app.serving.classify import SUFFIXES
+from app.photos.files import SUFFIXES
 from app.vision.labels import Label, plain_label, read_labels
 
 CLASSES = "classes.txt"

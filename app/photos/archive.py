@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from app.errors import DataError
-from app.serving.classify import SUFFIXES
+from app.photos.files import SUFFIXES
 
 MAX_FILES = 100_000
 MAX_BYTES = 10 * 2**30

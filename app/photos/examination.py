@@ -8,10 +8,10 @@ from pathlib import Path
 
 from app.config import available_cores
 from app.errors import DataError, RequestError
-from app.training.dataset import Dataset, Sample
-from app.training.duplicates import Look, look_at
-from app.training.findings import Finding, finding
-from app.training.repeats import Photo, Verdict, conflicts, copies, exact_leaks, lookalikes
+from app.photos.dataset import Dataset, Sample
+from app.photos.duplicates import Look, look_at
+from app.photos.findings import Finding, finding
+from app.photos.repeats import Photo, Verdict, conflicts, copies, exact_leaks, lookalikes
 
 __all__ = ["Examination", "Finding", "examine"]
 

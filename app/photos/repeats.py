@@ -5,9 +5,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.training.dataset import Part, Sample
-from app.training.duplicates import Look, near_pairs
-from app.training.findings import Finding, finding
+from app.photos.dataset import Part, Sample
+from app.photos.duplicates import Look, near_pairs
+from app.photos.findings import Finding, finding
 
 MOST_LOOKALIKES = 0.5
 """Above this share of a class's training photos, photos like those of the exam are frames of one scene, not leaks."""
