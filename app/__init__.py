@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from app.feedback.upkeep import Upkeep
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
-    from app.web import failures, hooks, limits
+    from app.web import failures, hooks, limits, login_session
     from app.web.blueprints import BLUEPRINTS
     from app.web.uploads import MemoryRequest
 
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     app.request_class = MemoryRequest
     app.config.update(VERSION=VERSION, MAX_CONTENT_LENGTH=settings.max_upload_mb * 1024**2)
     app.extensions["settings"] = settings
-    for room in (hooks, failures, limits):
+    for room in (hooks, failures, limits, login_session):
         room.init_app(app, settings)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

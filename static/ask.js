@@ -1,16 +1,9 @@
 // One picture to the server and its answer back.
 
+import { Failure } from "./failure.js";
+
 const POLITE_RETRIES = 2;
 const LONGEST_WAIT_S = 10;
-
-/** Why there is no answer: a code of the server with its words, or the key of a sentence of the page; trouble that
- *  `mayPass` is worth another try. */
-export class Failure extends Error {
-  constructor({ code = null, words = "", key = null, mayPass = false }) {
-    super(words || key || code);
-    Object.assign(this, { code, words, key, mayPass });
-  }
-}
 
 /** Ask `/predict` about `picture`; a busy server is asked again after the pause that it wishes. */
 export async function ask(picture, { mode, language }, signal, onPhase) {

@@ -1,6 +1,6 @@
 // One picture among the results: what is known of it, and how that is drawn.
 
-import { Failure } from "./ask.js";
+import { Failure } from "./failure.js";
 import { Correction } from "./correction.js";
 import { isUnknown, nameOf, percent } from "./decision.js";
 import { currentLanguage, languageTag, otherLanguage, relabel, say, sayError } from "./texts.js";

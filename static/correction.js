@@ -1,6 +1,6 @@
 // "Not right?" under an answer: the right name goes to the server, and is changed or taken back while the page is open.
 
-import { Failure } from "./ask.js";
+import { Failure } from "./failure.js";
 import { nameOf } from "./decision.js";
 import { currentLanguage, say, sayError } from "./texts.js";
 

@@ -1,6 +1,6 @@
 // A picture too large for the server is scaled down here, where the browser can read it.
 
-import { Failure } from "./ask.js";
+import { Failure } from "./failure.js";
 
 const LONG_SIDES = [2048, 1024, 512]; // the first that fits; the network looks at 224 pixels
 const FORM_BYTES = 4096; // what the multipart form adds around the picture

@@ -5,12 +5,14 @@ from flask import Flask
 
 from app.config import Settings
 from app.errors import Forbidden
+from app.web import login_session
 from app.web.guard import check_admin
 
 
 def may(headers: dict[str, str] | None = None, address: str = "127.0.0.1", **settings: object) -> bool:
     app = Flask("guarded")
     app.extensions["settings"] = Settings(**settings)
+    login_session.init_app(app, app.extensions["settings"])
     with app.test_request_context("/api/modes", headers=headers or {}, environ_base={"REMOTE_ADDR": address}):
         try:
             check_admin()

@@ -15,13 +15,18 @@ from PIL import Image
 from app.config import Settings
 from app.serving.recogniser import Recogniser
 from app.web.pages import percent
-from app.web.texts import all_texts, error_sentences
+from app.web.texts import all_texts, error_sentences, texts_for
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*(ROOT / "templates").glob("*"), *(ROOT / "static").glob("*")])
 TEXTS = all_texts()
 # The phases of a picture under way are keys too, chosen at run time in static/card.js.
 PHASES = {"waiting", "shrinking", "sending", "looking", "retrying"}
+
+
+def test_no_sentence_stands_in_two_files():
+    texts = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "app/web/texts").glob("*.json")]
+    assert sum(map(len, texts)) == len(TEXTS)
 
 
 @pytest.fixture
@@ -122,7 +127,7 @@ def test_the_data_for_the_script_is_whole(client, service: Flask):
     data = json.loads(script.group(1))
     settings: Settings = service.extensions["settings"]
     assert data["language"] == "en"
-    assert data["texts"] == TEXTS
+    assert data["texts"] == texts_for("recognise")
     assert data["limits"]["limit_mb"] == settings.max_upload_mb
 
 

@@ -4,7 +4,7 @@ import math
 import time
 
 from flask import Flask, current_app, request
-from limits import RateLimitItem, parse_many
+from limits import RateLimitItem, parse, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
@@ -12,6 +12,8 @@ from app.config import Settings
 from app.errors import RateLimited
 
 _EXTENSION = "rate_limits"
+_LOGINS = parse("10/minute")
+"""Nobody mistypes a token more often; guessing it at this rate is hopeless."""
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -26,10 +28,19 @@ def check_rate() -> None:
     Raises:
         RateLimited: its client has asked too often; it carries the seconds to wait.
     """
-    rates: list[RateLimitItem]
+    rates, _ = current_app.extensions[_EXTENSION]
+    _count(rates, "")
+
+
+def check_logins() -> None:
+    """Count an attempt to log in. Raises RateLimited."""
+    _count([_LOGINS], "login ")
+
+
+def _count(rates: list[RateLimitItem], what: str) -> None:
     limiter: MovingWindowRateLimiter
-    rates, limiter = current_app.extensions[_EXTENSION]
-    client = request.remote_addr or "unknown"
+    _, limiter = current_app.extensions[_EXTENSION]
+    client = what + (request.remote_addr or "unknown")
     for rate in rates:
         if not limiter.hit(rate, client):
             seconds = limiter.get_window_stats(rate, client).reset_time - time.time()

@@ -8,10 +8,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.config import Settings
 from app.errors import NotReady, PublicError, TooLarge, TooManyPixels
 from app.registry.catalog import BASE_MODE
+from app.web import login_session
 from app.web.arms import caller_id
 from app.web.language import COOKIE, LANGUAGES, language
 from app.web.predict import answer_request
-from app.web.texts import all_texts, error_sentences, say
+from app.web.texts import error_sentences, say, texts_for
 
 YEAR_S = 365 * 24 * 3600
 SMALL_MODEL = "efficientnet_lite0"
@@ -51,6 +52,7 @@ def _in_every_template() -> dict[str, Any]:
         "version": current_app.config["VERSION"],
         "keeps_images": _settings().keep_images,
         "retention_days": _settings().retention_days,
+        "csrf": login_session.csrf_token(),
     }
 
 
@@ -105,7 +107,7 @@ def _script_data() -> dict[str, Any]:
     settings = _settings()
     return {
         "language": language(),
-        "texts": all_texts(),
+        "texts": texts_for("recognise"),
         "errors": error_sentences(),
         "limits": {"limit_mb": settings.max_upload_mb, **TooManyPixels.in_words(settings.max_pixels)},
         "smallModel": SMALL_MODEL,

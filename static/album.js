@@ -1,0 +1,3 @@
+// The page `album`.
+
+import "./api.js";

@@ -1,0 +1,3 @@
+// The page `model`.
+
+import "./api.js";

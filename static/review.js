@@ -1,0 +1,3 @@
+// The page `review`.
+
+import "./api.js";

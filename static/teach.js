@@ -1,0 +1,3 @@
+// The page `teach`.
+
+import "./api.js";
