@@ -4,10 +4,11 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 
 # The pinned CPU builds of torch and torchvision first: PyPI's would bring gigabytes of CUDA libraries.
-COPY requirements.txt .
+# What teaching needs goes in, too: whoever opens the page Teach cannot install it here.
+COPY requirements.txt requirements-train.txt ./
 RUN grep -E '^torch(vision)?==' requirements.txt > /tmp/torch.txt \
     && pip install --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch.txt \
-    && pip install --prefer-binary -r requirements.txt
+    && pip install --prefer-binary -r requirements-train.txt
 
 COPY app/ app/
 COPY static/ static/
