@@ -33,7 +33,7 @@ TAIL = 4000
 """Characters of a job's output that are shown, the last ones."""
 _JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
 
-Kind = Literal["promote", "retrain", "export"]
+Kind = Literal["train", "retrain", "promote", "compare", "export"]
 FILES = "{files}"
 """As an argument: the folder for what the command writes, `files` in the job's own."""
 

@@ -14,6 +14,7 @@ from app.web import (
     review,
     status,
     trials,
+    versions_api,
 )
 
 BLUEPRINTS = (
@@ -27,6 +28,7 @@ BLUEPRINTS = (
     modes_api.blueprint,
     arms.blueprint,
     trials.blueprint,
+    versions_api.blueprint,
     jobs.blueprint,
     login.blueprint,
     places.blueprint,
