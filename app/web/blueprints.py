@@ -3,6 +3,7 @@
 from app.web import (
     arms,
     corrections,
+    job_events,
     jobs,
     login,
     metrics,
@@ -28,6 +29,7 @@ BLUEPRINTS = (
     arms.blueprint,
     trials.blueprint,
     jobs.blueprint,
+    job_events.blueprint,
     login.blueprint,
     places.blueprint,
 )
