@@ -3,6 +3,7 @@
 from app.web import (
     arms,
     corrections,
+    job_events,
     jobs,
     login,
     metrics,
@@ -30,6 +31,7 @@ BLUEPRINTS = (
     trials.blueprint,
     versions_api.blueprint,
     jobs.blueprint,
+    job_events.blueprint,
     login.blueprint,
     places.blueprint,
 )

@@ -42,6 +42,7 @@ class StartedJob(Schema):
     exit_status: int | None
     state: Literal["running", "done", "failed", "cancelled"]
     result: Annotated[dict[str, Any] | None, Field(description="What the command prints with --json.")]
+    error: Annotated[str | None, Field(description="Why it failed, in one sentence, where that is known.")]
     output: Annotated[str, Field(description="The end of what it said meanwhile.")]
 
 
