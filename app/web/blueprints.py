@@ -1,6 +1,8 @@
 """All that answers requests; `create_app` registers each."""
 
 from app.web import (
+    albums,
+    albums_photos,
     arms,
     corrections,
     jobs,
@@ -28,6 +30,8 @@ BLUEPRINTS = (
     arms.blueprint,
     trials.blueprint,
     jobs.blueprint,
+    albums.blueprint,
+    albums_photos.blueprint,
     login.blueprint,
     places.blueprint,
 )

@@ -35,7 +35,7 @@ class StartedJob(Schema):
     """A job: work in a process of its own. `exit_status`: 0 done or promoted, 3 kept, 4 not enough evidence."""
 
     id: str
-    kind: Literal["promote", "retrain", "export"]
+    kind: Literal["promote", "retrain", "export", "train", "compare"]
     mode: str
     started: str
     ended: str | None
