@@ -5,6 +5,7 @@ from app.web import (
     albums_photos,
     arms,
     corrections,
+    job_events,
     jobs,
     login,
     metrics,
@@ -16,6 +17,7 @@ from app.web import (
     review,
     status,
     trials,
+    versions_api,
 )
 
 BLUEPRINTS = (
@@ -29,7 +31,9 @@ BLUEPRINTS = (
     modes_api.blueprint,
     arms.blueprint,
     trials.blueprint,
+    versions_api.blueprint,
     jobs.blueprint,
+    job_events.blueprint,
     albums.blueprint,
     albums_photos.blueprint,
     login.blueprint,
