@@ -29,7 +29,7 @@ async function shrink(file, mostBytes) {
   const picture = await createImageBitmap(file, { imageOrientation: "from-image" });
   try {
     for (const longSide of LONG_SIDES) {
-      const smaller = await redraw(picture, longSide);
+      const smaller = await drawn(picture, longSide);
       if (smaller.blob.size <= mostBytes) return smaller;
     }
     return null;
@@ -38,12 +38,16 @@ async function shrink(file, mostBytes) {
   }
 }
 
-async function redraw(picture, longSide) {
+/** A bitmap as a JPEG of at most that many pixels a side, on white where it is transparent. */
+export async function drawn(picture, longSide) {
   const scale = Math.min(1, longSide / Math.max(picture.width, picture.height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(picture.width * scale);
   canvas.height = Math.round(picture.height * scale);
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
   return { blob, shrunk: { width: canvas.width, height: canvas.height } };
 }

@@ -178,14 +178,14 @@ def test_near_duplicates_in_training_are_told_and_kept(clean: Dataset, tmp_path:
 
 
 def test_scarce_classes_and_imbalance_beyond_three_to_one_are_told(clean: Dataset, tmp_path: Path) -> None:
-    scarce = Dataset(clean.classes, clean.train[:12] + clean.train[12:16], clean.validation, ())
+    scarce = Dataset(clean.classes, clean.train[:16], clean.validation, (), clean.classes_zh)
     examination = look(scarce)  # 12 to 4: three to one
     assert kinds(examination) == ["too_few"]
     assert "bee 4" in examination.findings[0].sentence_en
     more = look(changed(scarce, train=samples(tmp_path / "more", range(30, 31), 0)))  # 13 to 4
     assert kinds(more) == ["too_few", "imbalance"]
-    assert more.findings[1].sentence_en.startswith("ant has 13 training photos and bee 4")
-    assert "ant 有 13 张" in more.findings[1].sentence_zh
+    assert more.findings[1].sentence_en.startswith("ant has 13 photos to learn from and bee 4")
+    assert "“蚂蚁”有 13 张" in more.findings[1].sentence_zh
 
 
 def test_a_class_without_training_photos_is_left_out_and_the_others_keep_their_names(

@@ -13,6 +13,7 @@ from app.errors import ModelError, WeightsError
 from app.registry.catalog import BASE_MODE, Entry
 from app.registry.checkpoint import CHECKPOINT_NETWORK, PLAIN_THRESHOLD, read_checkpoint
 from app.registry.manifest import Manifest
+from app.registry.state import history_of
 from app.registry.versions import read_version
 from app.serving.backbone import Backbone
 from app.serving.head import Head, LinearHead, head_of
@@ -102,7 +103,7 @@ class Loader:
             backbone=backbone,
             head=head,
             temperature=manifest.temperature,
-            threshold=manifest.threshold,
+            threshold=history_of(entry.path.parent).thresholds.get(entry.path.name, manifest.threshold),
             model=ModelIdentity(
                 name=backbone.name,
                 version=manifest.version,

@@ -59,15 +59,18 @@ class Comparison:
         return facts
 
 
-def compare_versions(settings: Settings, mode: str, version: str, data: Path | None = None) -> Comparison:
-    """`version` against the active version of `mode`, on pictures that neither has learned from (`training.heldout`).
+def compare_versions(
+    settings: Settings, mode: str, version: str, data: Path | None = None, against: str | None = None
+) -> Comparison:
+    """`version` against another of `mode`, the active one unless `against` names it, on pictures that neither has
+    learned from (`training.heldout`). Nothing is switched.
 
     Raises:
-        ModelError: there is no such mode or version, it is the active one, or one of the two cannot be served.
+        ModelError: there is no such mode or version, the two are the same, or one of them cannot be served.
         DataError: the pictures cannot be read.
     """
     folder = settings.models_dir / mode
-    active = rival(settings, mode, version)
+    active = rival(settings, mode, version, against)
     found = held_out(folder / version, folder / active, data, private=settings.models_dir / KEPT_PICTURES)
     *modes, base = served_modes((f"{mode}@{version}", f"{mode}@{active}", BASE_MODE), settings)
     indices = [class_indices(one) for one in modes]
@@ -86,17 +89,22 @@ def compare_versions(settings: Settings, mode: str, version: str, data: Path | N
     return Comparison(mode, version, active, found, judged, tuple(strange), len(unreadable), share)
 
 
-def rival(settings: Settings, mode: str, version: str) -> str:
-    """The active version that `version` would replace.
+def rival(settings: Settings, mode: str, version: str, against: str | None = None) -> str:
+    """The active version that `version` would replace; or `against`, which need not be active.
 
     Raises:
-        ModelError: there is no such mode or version, or it is the active one.
+        ModelError: there is no such mode or version, or the two are the same.
     """
     if mode == BASE_MODE:
         raise ModelError(f"The mode {BASE_MODE} is the baseline and is never replaced.")
     folder = settings.models_dir / mode
-    if not is_key(mode) or not is_key(version) or version not in complete_versions(folder):
-        raise ModelError(f"There is no version {version} of a mode {mode}.")
+    for name in filter(None, (version, against)):
+        if not is_key(mode) or not is_key(name) or name not in complete_versions(folder):
+            raise ModelError(f"There is no version {name} of a mode {mode}.")
+    if against is not None:
+        if against == version:
+            raise ModelError(f"{version} cannot be compared with itself.")
+        return against
     active = active_version(folder)
     if active is None:
         raise ModelError(f"The mode {mode} has no active version.")

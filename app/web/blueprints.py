@@ -1,8 +1,11 @@
 """All that answers requests; `create_app` registers each."""
 
 from app.web import (
+    albums,
+    albums_photos,
     arms,
     corrections,
+    job_events,
     jobs,
     login,
     metrics,
@@ -14,6 +17,7 @@ from app.web import (
     review,
     status,
     trials,
+    versions_api,
 )
 
 BLUEPRINTS = (
@@ -27,7 +31,11 @@ BLUEPRINTS = (
     modes_api.blueprint,
     arms.blueprint,
     trials.blueprint,
+    versions_api.blueprint,
     jobs.blueprint,
+    job_events.blueprint,
+    albums.blueprint,
+    albums_photos.blueprint,
     login.blueprint,
     places.blueprint,
 )

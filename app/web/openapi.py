@@ -21,11 +21,20 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas_trials
+from app.web import (
+    modes_operations,
+    schemas_albums,
+    schemas_corrections,
+    schemas_jobs,
+    schemas_trials,
+    schemas_versions,
+)
+from app.web.openapi_albums import album_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
 from app.web.openapi_trials import trial_paths
+from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
 
@@ -78,7 +87,7 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    rooms = (schemas_corrections, schemas_trials, schemas_jobs)
+    rooms = (schemas_corrections, schemas_trials, schemas_jobs, schemas_versions, schemas_albums)
     pieces = models_json_schema(
         [(schema, "serialization") for schema in (*SCHEMAS, *(one for room in rooms for one in room.ANSWERS))]
         + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
@@ -101,7 +110,9 @@ def describe(version: str) -> dict[str, Any]:
             **correction_paths(),
             **modes_operations.paths(),
             **trial_paths(),
+            **version_paths(),
             **job_paths(),
+            **album_paths(),
         },
         "components": {
             "schemas": pieces[1]["$defs"],

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.config import Settings
 from app.web import login_session
+from app.web.albums import can_teach
 from app.web.guard import way_in
 from app.web.language import language
 from app.web.texts import error_sentences, texts_for
@@ -24,13 +25,13 @@ def _ask_who() -> AnyResponse | None:
 @blueprint.get("/teach")
 def teach() -> Response:
     """The modes that are being taught, and the way to begin one."""
-    return place("teach.html", "teach")
+    return place("teach.html", "teach", can_teach=can_teach())
 
 
 @blueprint.get("/teach/<mode>")
 def album(mode: str) -> Response:
     """The photos of one mode, and the button that trains it."""
-    return place("album.html", "teach", mode=mode)
+    return place("album.html", "teach", mode=mode, can_teach=can_teach())
 
 
 @blueprint.get("/review")

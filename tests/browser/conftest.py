@@ -1,9 +1,11 @@
 """A real server with real weights on a free port, and a real headless Chromium that watches where requests go."""
 
 import math
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 import torch
 from flask import Flask
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+from pydantic import SecretStr
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -22,27 +25,71 @@ from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Ti
 from app.registry.versions import write_version
 from app.serving.manager import ModelManager
 
+Open = Callable[..., Page]
 MAX_UPLOAD_MB = 1
+TOKEN = "open sesame"
 BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="package")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The application with the packaged network and a small custom mode, `fruit`."""
-    models_dir = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(models_dir / "no-hub-cache"))
-        patch.delenv("RESNET18_WEIGHTS", raising=False)
-        app = create_app(Settings(models_dir=models_dir, max_upload_mb=MAX_UPLOAD_MB), wait=True)
-    write_fruit(app.extensions["recogniser"].manager, models_dir)
-    yield app
-    app.extensions["recogniser"].close()
-    app.extensions["database"].close()
+    with running(Settings(models_dir=tmp_path_factory.mktemp("models"), max_upload_mb=MAX_UPLOAD_MB)) as app:
+        yield app
 
 
 @pytest.fixture(scope="package")
 def server(application: Flask) -> Iterator[str]:
     """The address of a server of it."""
+    with served(application) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def admin_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The same for whoever works on this machine: no login is asked for, and pictures are kept."""
+    settings = Settings(models_dir=tmp_path_factory.mktemp("admin"), admin_loopback=True, keep_images=True)
+    with running(settings) as app:
+        yield app
+
+
+@pytest.fixture(scope="package")
+def admin_server(admin_application: Flask) -> Iterator[str]:
+    """The address of a server of it."""
+    with served(admin_application) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def locked_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The same behind a login with `TOKEN`."""
+    with running(Settings(models_dir=tmp_path_factory.mktemp("locked"), admin_token=SecretStr(TOKEN))) as app:
+        yield app
+
+
+@pytest.fixture(scope="package")
+def locked_server(locked_application: Flask) -> Iterator[str]:
+    """The address of a server of it."""
+    with served(locked_application) as address:
+        yield address
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Flask]:
+    """An application with the packaged network and the mode `fruit`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(settings.models_dir / "no-hub-cache"))
+        patch.delenv("RESNET18_WEIGHTS", raising=False)
+        app = create_app(settings, wait=True)
+    write_fruit(app.extensions["recogniser"].manager, settings.models_dir)
+    yield app
+    app.extensions["recogniser"].close()
+    app.extensions["database"].close()
+
+
+@contextmanager
+def served(application: Flask) -> Iterator[str]:
+    """The address of a server of it, on a free port."""
     web = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=web.serve_forever)
     thread.start()
@@ -84,9 +131,36 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
-    """Open the page in a fresh context; afterwards no request has left the server's host, and no script has failed."""
-    contexts = []
+def open_page(browser: Browser, server: str) -> Iterator[Open]:
+    """Open the page as any visitor."""
+    with opening(browser, server) as open_it:
+        yield open_it
+
+
+@pytest.fixture
+def open_admin(browser: Browser, admin_application: Flask, admin_server: str, monkeypatch: Any) -> Iterator[Open]:
+    """Open a place as whoever works on this machine; jobs that it starts see the server's settings."""
+    models_dir = admin_application.extensions["settings"].models_dir
+    for name, value in {"MODELS_DIR": models_dir, "TORCH_HOME": models_dir / "no-hub-cache", "KEEP_IMAGES": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    with opening(browser, admin_server) as open_it:
+        yield lambda path="/review", **options: open_it(path, **options)
+
+
+@pytest.fixture
+def open_locked(browser: Browser, locked_server: str) -> Iterator[Open]:
+    """Open a page of a server where one logs in with `TOKEN`."""
+    with opening(browser, locked_server) as open_it:
+        yield open_it
+
+
+@contextmanager
+def opening(browser: Browser, server: str) -> Iterator[Open]:
+    """Open pages in fresh contexts; afterwards no request has left the server's host, and nothing has failed.
+
+    `failing`: a pattern of the addresses whose requests a test lets fail; Chromium writes an error for each.
+    """
+    contexts: list[BrowserContext] = []
     strangers: list[str] = []
     failures: list[str] = []
 
@@ -95,7 +169,13 @@ def open_page(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
         if parts.scheme in ("http", "https", "ws", "wss") and f"{parts.scheme}://{parts.netloc}" != server:
             strangers.append(url)
 
-    def open_it(path: str = "/", **options: Any) -> Page:
+    def read(message: ConsoleMessage, failing: str) -> None:
+        url = message.location["url"]
+        is_expected = failing and message.text.startswith("Failed to load resource") and re.search(failing, url)
+        if message.type == "error" and not is_expected:
+            failures.append(f"{message.text} ({url})")
+
+    def open_it(path: str = "/", *, failing: str = "", **options: Any) -> Page:
         options.setdefault("locale", "en-GB")
         context = browser.new_context(**options)
         contexts.append(context)
@@ -103,6 +183,7 @@ def open_page(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
         context.on("request", lambda request: watch(request.url))
         page = context.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("console", lambda message: read(message, failing))
         page.goto(server + path)
         return page
 

@@ -63,7 +63,7 @@ def test_the_camera_has_a_button_of_its_own_so_that_the_gallery_stays_in_reach(o
 
 
 def test_one_bad_picture_holds_up_no_other(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     choose(page, pictures["cat"], pictures["bad"], pictures["coffee"])
     assert [card(page, place).get_attribute("data-state") for place in range(3)] == ["known", "failed", "known"]
     expect(card(page, 1).locator(".message")).to_contain_text("damaged")

@@ -165,7 +165,7 @@ def test_another_mode_s_answer_is_asked_about_anew(open_page, pictures, stored):
 
 
 def test_what_cannot_be_saved_is_said_and_may_be_sent_again(open_page, pictures, stored):
-    page = open_page()
+    page = open_page(failing="/corrections")
     choose(page, pictures["cat"])
     form = ask(page)
     page.route("**/corrections", lambda route: route.fulfill(status=507, json={"code": "storage_full", "detail": "…"}))

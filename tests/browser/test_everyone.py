@@ -57,7 +57,7 @@ def test_without_javascript_the_mode_and_the_threshold_count(open_page, pictures
 
 
 def test_without_javascript_an_error_is_a_sentence_on_the_page(open_page):
-    page = open_page(java_script_enabled=False, locale="zh-CN")
+    page = open_page(failing="/$", java_script_enabled=False, locale="zh-CN")
     page.get_by_role("button", name="开始识别").click()
     expect(page.locator("#notice")).to_contain_text("没有收到图片")
 
@@ -107,7 +107,7 @@ def test_answers_are_spoken(open_page, pictures):
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 @pytest.mark.parametrize("width", [320, 360, 768])
 def test_a_narrow_screen_never_scrolls_sideways(open_page, pictures, locale, width):
-    page = open_page(locale=locale, viewport={"width": width, "height": 740})
+    page = open_page(failing="/predict", locale=locale, viewport={"width": width, "height": 740})
     sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(sideways) == 0
     choose(page, pictures["cat"], pictures["bad"])
@@ -135,7 +135,7 @@ def test_darkness_is_dark_and_stillness_is_still(open_page, pictures):
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_in_any_state(open_page, pictures, scheme, locale):
-    page = open_page(color_scheme=scheme, locale=locale, reduced_motion="reduce")
+    page = open_page(failing="/predict", color_scheme=scheme, locale=locale, reduced_motion="reduce")
     found = [("empty", violations(page))]
     choose(page, pictures["cat"], pictures["bad"])
     found.append(("answered and failed", violations(page)))
@@ -150,7 +150,7 @@ def test_axe_finds_nothing_on_a_phone_nor_without_a_script(open_page, pictures, 
     page = open_page(color_scheme=scheme, reduced_motion="reduce", **PHONE)
     choose(page, pictures["cat"])
     assert violations(page) == []
-    page = open_page("/nowhere", color_scheme=scheme)
+    page = open_page("/nowhere", failing="/nowhere", color_scheme=scheme)
     assert violations(page) == []
 
 

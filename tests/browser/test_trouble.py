@@ -34,7 +34,7 @@ def test_a_large_file_that_cannot_be_scaled_down_is_refused_without_sending_it(o
 
 
 def test_a_busy_server_is_asked_again_after_the_pause_it_wishes(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     answers = [BUSY, BUSY]
     page.route("**/predict", lambda route: route.fulfill(**answers.pop()) if answers else route.continue_())
     page.set_input_files("#choose", str(pictures["cat"]))
@@ -44,7 +44,7 @@ def test_a_busy_server_is_asked_again_after_the_pause_it_wishes(open_page, pictu
 
 
 def test_a_server_that_stays_busy_is_left_alone_until_the_visitor_tries_again(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     page.route("**/predict", lambda route: route.fulfill(**BUSY))
     choose(page, pictures["cat"])
     expect(card(page).locator(".message")).to_contain_text("busy")
@@ -55,7 +55,7 @@ def test_a_server_that_stays_busy_is_left_alone_until_the_visitor_tries_again(op
 
 
 def test_a_server_that_is_gone_is_told_in_both_languages(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     page.route("**/predict", lambda route: route.abort())
     choose(page, pictures["cat"])
     expect(card(page).locator(".message")).to_contain_text("did not answer")
@@ -64,7 +64,7 @@ def test_a_server_that_is_gone_is_told_in_both_languages(open_page, pictures):
 
 
 def test_an_errors_sentence_follows_the_language(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     choose(page, pictures["bad"])
     expect(card(page).locator(".message")).to_have_text("This picture is damaged or incomplete and cannot be read.")
     page.get_by_role("link", name="中文").click()
@@ -72,7 +72,7 @@ def test_an_errors_sentence_follows_the_language(open_page, pictures):
 
 
 def test_a_proxys_own_error_page_is_no_riddle(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     page.route("**/predict", lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Bad Gateway"))
     choose(page, pictures["cat"])
     expect(card(page).locator(".message")).to_contain_text("did not answer")
