@@ -5,12 +5,13 @@ import { Failure } from "./failure.js";
 const POLITE_RETRIES = 2;
 const LONGEST_WAIT_S = 10;
 
-/** Ask `/predict` about `picture`; a busy server is asked again after the pause that it wishes. */
-export async function ask(picture, { mode, language }, signal, onPhase) {
+/** Ask `/predict` about `picture`, `wish` being the form's other fields; a busy server is asked again after the pause
+ *  that it wishes. */
+export async function ask(picture, wish, signal, onPhase) {
   for (let retries = 0; ; retries += 1) {
     signal.throwIfAborted();
     onPhase("sending", 0);
-    const reply = await post(formOf(picture, mode, language), signal, onPhase);
+    const reply = await post(formOf(picture, wish), signal, onPhase);
     if (reply.status === 200) return reply.body;
     const mayRetry = retries < POLITE_RETRIES && reply.retryAfter > 0 && reply.retryAfter <= LONGEST_WAIT_S;
     if (!mayRetry) throw failureOf(reply);
@@ -19,17 +20,15 @@ export async function ask(picture, { mode, language }, signal, onPhase) {
   }
 }
 
-function failureOf({ status, body }) {
+function failureOf({ status, body, retryAfter }) {
   const mayPass = status >= 500 || status === 429;
-  return new Failure({ code: body.code, words: body.detail, key: "unreachable", mayPass });
+  return new Failure({ code: body.code, words: body.detail, key: "unreachable", mayPass, retryAfter });
 }
 
-function formOf({ blob, name }, mode, language) {
+function formOf({ blob, name }, wish) {
   const form = new FormData();
   form.append("file", blob, name);
-  form.append("mode", mode);
-  form.append("top_k", "3");
-  form.append("lang", language);
+  for (const [field, value] of Object.entries(wish)) form.append(field, value);
   return form;
 }
 
@@ -61,7 +60,8 @@ function replyOf(request) {
   return { status, body, retryAfter: Number(request.getResponseHeader("Retry-After")) };
 }
 
-function pause(milliseconds, signal) {
+/** Wait; a given-up `signal` ends it with its reason. */
+export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
     signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });

@@ -16,10 +16,12 @@ export class Card {
   shrunk = null;
   phase = { name: "waiting", value: null };
   controller = null;
+  look = null; // where it looked, once that was asked for
+  others = null; // what the other modes say, once they were asked
 
-  /** `picture()` promises what is sent of `file`. */
-  constructor(file, picture) {
-    this.file = file;
+  /** `picture()` promises what is sent of `file`; `id` tells it from every other of this visit. */
+  constructor(file, picture, id) {
+    Object.assign(this, { file, id });
     this.element = cardTemplate.content.firstElementChild.cloneNode(true);
     relabel(this.element);
     this.part(".file").textContent = file.name;
@@ -54,6 +56,8 @@ export class Card {
 
   discard() {
     this.controller?.abort();
+    this.look?.shut();
+    this.others?.stop();
     URL.revokeObjectURL(this.part("img").src);
     this.element.remove();
   }
@@ -101,6 +105,9 @@ export class Card {
     this.drawFacts();
     this.drawProgress();
     this.correction.draw(this.phase === null ? this.answer : null);
+    for (const selector of [".where", ".curl"]) this.part(selector).hidden = !this.answer || this.phase !== null;
+    this.look?.draw();
+    this.others?.draw();
     this.part(".retry").hidden = !this.failure?.mayPass;
   }
 
@@ -123,9 +130,7 @@ export class Card {
     const list = this.part(".guesses");
     const entries = this.result?.top ?? [];
     while (list.children.length > entries.length) list.lastElementChild.remove();
-    while (list.children.length < entries.length) {
-      list.append(guessTemplate.content.firstElementChild.cloneNode(true));
-    }
+    while (list.children.length < entries.length) list.append(newGuess());
     entries.forEach((entry, place) => drawGuess(list.children[place], entry, threshold));
   }
 
@@ -171,7 +176,11 @@ function spanOf(text, properties = {}) {
   return Object.assign(document.createElement("span"), { textContent: text }, properties);
 }
 
-function drawGuess(item, entry, threshold) {
+/** An empty entry of a list of guesses. */
+export const newGuess = () => guessTemplate.content.firstElementChild.cloneNode(true);
+
+/** Fill it: the name, the share, and the bar with the threshold's mark. */
+export function drawGuess(item, entry, threshold) {
   item.querySelector(".guess-name").textContent = nameOf(entry, currentLanguage());
   item.querySelector(".guess-share").textContent = percent(entry.confidence, threshold);
   item.querySelector(".bar-share").setAttribute("width", entry.confidence * 100);

@@ -1,6 +1,6 @@
 // The mode, and the threshold below which the answer is "unknown".
 
-import { pageData, say } from "./texts.js";
+import { currentLanguage, pageData, say } from "./texts.js";
 import { percent } from "./decision.js";
 
 const mode = document.getElementById("mode");
@@ -8,6 +8,7 @@ const slider = document.getElementById("threshold");
 const shown = document.getElementById("threshold-shown");
 const hint = document.getElementById("threshold-hint");
 const reset = document.getElementById("threshold-reset");
+const allModes = document.getElementById("all-modes");
 const modelName = document.getElementById("model-name");
 const modelSmall = document.getElementById("model-small");
 
@@ -17,14 +18,23 @@ const ownThreshold = () => Number(option().dataset.threshold);
 export const chosenMode = () => mode.value;
 export const threshold = () => Number(slider.value);
 
+/** Every mode that can be chosen, and what it is called. */
+export const modes = () => [...mode.options].map(({ value }) => value);
+export const titleOf = (key) => [...mode.options].find(({ value }) => value === key)?.dataset[currentLanguage()] ?? key;
+
+/** Whether the other modes are asked, too; a server with one mode has no such switch. */
+export const asksAllModes = () => allModes?.checked ?? false;
+
 /** Turn the form's fields into live controls. */
-export function watchSettings({ onMode, onThreshold, onThresholdSettled }) {
+export function watchSettings({ onMode, onThreshold, onThresholdSettled, onAllModes }) {
   slider.type = "range";
   hint.dataset.text = "threshold_hint";
   mode.addEventListener("change", () => {
     useOwnThreshold();
     onMode();
   });
+  allModes?.addEventListener("change", onAllModes);
+  if (allModes) allModes.closest("label").hidden = false;
   slider.addEventListener("input", () => {
     drawSettings();
     onThreshold();

@@ -19,6 +19,12 @@ SMALL_MODEL = "efficientnet_lite0"
 _SURE = 0.99
 _SLIGHT = 0.01
 
+MODULES = (
+    "ask.js", "card.js", "correction.js", "decision.js", "failure.js", "intake.js", "queue.js", "settings.js",
+    "shrink.js", "texts.js", "tools.js",
+)  # fmt: skip
+"""All that `static/main.js` imports, and what that imports: the browser fetches them at once, not one after another."""
+
 pages = Blueprint("pages", __name__)
 
 
@@ -91,6 +97,7 @@ def _page(answer: dict[str, Any] | None = None, error: PublicError | None = None
         modes=modes,
         chosen=next((mode for mode in modes if mode.key == wished), modes[0]),
         small_model=SMALL_MODEL,
+        modules=MODULES,
         answer=answer,
         failure=error.sentence(language()) if error else None,
         script_data=_script_data(),
