@@ -25,17 +25,17 @@ class AcceptedPicture:
 def accepted_pictures(database: Database, models_dir: Path, mode: str) -> list[AcceptedPicture]:
     """The accepted corrections with a kept picture, oldest first: one for each distinct picture.
 
-    Of pictures that look the same under one label the earliest stands for all. Of one file under several labels the
-    newest review counts.
+    Of pictures that look the same under one label the earliest that is there stands for all. Of one file under several
+    labels the newest review counts.
     """
-    rows = [row for group in _groups(database, mode) for row in group[:1]]
-    found = [AcceptedPicture(row.id, path_of(models_dir, row.picture), row.final_label, row.picture) for row in rows]
-    return [picture for picture in found if picture.path.is_file()]
+    rows = [row for group in _groups(database, mode) for row in [_first_kept(group, models_dir)] if row is not None]
+    return [AcceptedPicture(row.id, path_of(models_dir, row.picture), row.final_label, row.picture) for row in rows]
 
 
-def count_new(database: Database, mode: str) -> int:
+def count_new(database: Database, models_dir: Path, mode: str) -> int:
     """How many of them no version has learned from."""
-    return sum(all(row.used_by is None for row in group) for group in _groups(database, mode))
+    unused = (group for group in _groups(database, mode) if all(row.used_by is None for row in group))
+    return sum(_first_kept(group, models_dir) is not None for group in unused)
 
 
 def mark_used(database: Database, correction_ids: Iterable[str], version: str) -> None:
@@ -47,6 +47,11 @@ def mark_used(database: Database, correction_ids: Iterable[str], version: str) -
             session.execute(
                 update(Correction).where(Correction.id.in_(some), Correction.used_by.is_(None)).values(used_by=version)
             )
+
+
+def _first_kept(group: list[Row], models_dir: Path) -> Row | None:  # type: ignore[type-arg]
+    """The earliest whose file is there: somebody may have removed files by hand."""
+    return next((row for row in group if path_of(models_dir, row.picture).is_file()), None)
 
 
 def _groups(database: Database, mode: str) -> Collection[list[Row]]:  # type: ignore[type-arg]

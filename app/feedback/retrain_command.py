@@ -53,7 +53,7 @@ def retrain_command(
         with closing(Database(settings.database)) as database:
             migrate(database)
             if when:
-                wait_for(when, database, mode, progress.say)
+                wait_for(when, database, settings.models_dir, mode, progress.say)
             done = retrain(mode, settings, database, progress, by=by, data=data, why=why)
     except SQLAlchemyError as error:
         raise OperatorError(f"The database cannot be used: {one_line(error)}") from error

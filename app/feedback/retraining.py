@@ -53,12 +53,12 @@ class Retrained:
         return {**self.comparison.facts(), **more}
 
 
-def wait_for(count: int, database: Database, mode: str, say: Say) -> None:
+def wait_for(count: int, database: Database, models_dir: Path, mode: str, say: Say) -> None:
     """Return once `count` accepted corrections are there that no version has learned from; says how many there are."""
     told = ""
     while True:
         try:
-            there = count_new(database, mode)
+            there = count_new(database, models_dir, mode)
             line = f"{there} of {count} new corrections of {mode} are accepted."
             line_zh = f"模式 {mode} 已采纳 {there} 条新纠正，共需 {count} 条。"
         except SQLAlchemyError as error:

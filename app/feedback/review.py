@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.orm import Session
@@ -63,6 +63,38 @@ def list_entries(
     return Page(entries, total, _mark(entries[-1].correction) if len(rows) > limit else None)
 
 
+def read_entry(database: Database, correction_id: str) -> Entry:
+    """The entry that a correction belongs to, as it is now; told by that correction.
+
+    Raises:
+        NotFound: there is no such correction. NotSaved: the database does not answer.
+    """
+    with told(), database.session() as session:
+        row = session.get(Correction, correction_id)
+        if row is None:
+            raise NotFound
+        members = _members(session, row, to_write=False)
+        session.expunge_all()
+    return Entry(row, len(members))
+
+
+def count_entries(database: Database) -> dict[str, dict[Status, int]]:
+    """How many entries each mode has in each status; a mode without any correction is not among them.
+
+    Raises:
+        NotSaved: the database does not answer.
+    """
+    joined = _joined().subquery()
+    asked = select(Correction.mode, Correction.status, func.count()).join(joined, joined.c.id == Correction.id)
+    asked = asked.where(joined.c.place_in_entry == 1).group_by(Correction.mode, Correction.status)
+    counts: dict[str, dict[Status, int]] = {}
+    with told(), database.session() as session:
+        for mode, status, count in session.execute(asked):
+            none: dict[Status, int] = {"pending": 0, "accepted": 0, "rejected": 0}
+            counts.setdefault(mode, none)[cast(Status, status)] = count
+    return counts
+
+
 def decide(
     database: Database, correction_id: str, action: Action, *, revision: int | None, by: str, label: str | None = None
 ) -> Entry:
@@ -76,7 +108,7 @@ def decide(
     """
     with told(), database.writing() as session:
         row = session.get(Correction, correction_id)
-        members = _members(session, row) if row else []
+        members = _members(session, row, to_write=True) if row else []
         if row is None or row not in members:
             raise NotFound
         if revision is not None and row.revision != revision:
@@ -116,12 +148,13 @@ def _changes(row: Correction, action: Action, label: str | None) -> dict[str, An
     return {"status": "accepted", "final_label": clean(label or "") if action == "relabel" else row.label}
 
 
-def _members(session: Session, row: Correction) -> list[Correction]:
-    """All that is joined with `row`, itself among them; locked in one order, then read as they are by now."""
+def _members(session: Session, row: Correction, *, to_write: bool) -> list[Correction]:
+    """All that is joined with `row`, itself among them, as they are by now; `to_write`: locked first, in one order."""
     root = session.scalar(select(_root).select_from(_with_pictures()).where(Correction.id == row.id))
     joined = select(Correction.id).select_from(_with_pictures()).where(Correction.mode == row.mode, _root == root)
-    locked = select(Correction).where(Correction.id.in_(joined)).order_by(Correction.id).with_for_update()
-    members = session.scalars(locked.execution_options(populate_existing=True)).all()
+    asked = select(Correction).where(Correction.id.in_(joined)).order_by(Correction.id)
+    asked = asked.with_for_update() if to_write else asked
+    members = session.scalars(asked.execution_options(populate_existing=True)).all()
     return [member for member in members if _shared(member) == _shared(row)]
 
 
@@ -129,11 +162,13 @@ def _shared(row: Correction) -> list[str | None]:
     return [getattr(row, column.key) for column in _TOGETHER]
 
 
-def _joined(status: Status, mode: str | None) -> Select[Any]:
+def _joined(status: Status | None = None, mode: str | None = None) -> Select[Any]:
     """Each correction's id, its place in its entry (1: the earliest), and how many the entry has."""
     entry: dict[str, Any] = {"partition_by": [*_TOGETHER, _root]}
     first_to_last = (Correction.created, Correction.id)
-    asked: list[ColumnElement[bool]] = [Correction.status == status]
+    asked: list[ColumnElement[bool]] = []
+    if status is not None:
+        asked.append(Correction.status == status)
     if mode is not None:
         asked.append(Correction.mode == mode)
     return (

@@ -17,6 +17,8 @@ from app.vision.download import sha256_of
 
 HEAD = "head.safetensors"
 NETWORK = "network.safetensors"
+PHOTOS = "photos.csv"
+"""Which photos it was made from; without it a mode cannot learn from its corrections."""
 
 
 def next_version(mode_folder: Path) -> str:

@@ -19,7 +19,7 @@ from app.photos.examination import Examination, examine
 from app.registry.catalog import BASE_MODE
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.state import active_version
-from app.registry.versions import next_version, write_version
+from app.registry.versions import PHOTOS, next_version, write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
 from app.training.device import choose_device
 from app.training.evaluation import choose_threshold, evaluate, fit_temperature
@@ -29,7 +29,7 @@ from app.training.options import TUNED, Options
 from app.training.outcome import Outcome, Predictions
 from app.training.progress import SILENT, Progress
 from app.training.report import in_chinese, report_files
-from app.training.snapshot import PHOTOS, snapshot_of
+from app.training.snapshot import snapshot_of
 from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
 

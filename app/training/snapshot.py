@@ -9,8 +9,8 @@ from typing import cast
 
 from app.errors import DataError
 from app.photos.dataset import PARTS, Dataset, Part, content_hash
+from app.registry.versions import PHOTOS
 
-PHOTOS = "photos.csv"
 _COLUMNS = ("part", "label", "sha256", "learned", "path")
 _YES, _NO = "yes", "no"
 

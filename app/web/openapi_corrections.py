@@ -36,7 +36,8 @@ def correction_paths() -> dict[str, Any]:
         "/corrections": {"post": _send()},
         "/corrections/{correction_id}/undo": {"post": _undo()},
         "/api/corrections": {"get": _list()},
-        "/api/corrections/{correction_id}": {"post": _review()},
+        "/api/corrections/counts": {"get": _counts()},
+        "/api/corrections/{correction_id}": {"get": _read(), "post": _review()},
         "/api/corrections/{correction_id}/picture": {"get": _picture()},
     }
 
@@ -83,6 +84,23 @@ def _list() -> dict[str, Any]:
             for name, schema in properties
         ],
         "responses": {"200": answer("Queue", "A page of the queue."), **errors(BadParameter, Forbidden, NotSaved)},
+    }
+
+
+def _counts() -> dict[str, Any]:
+    return {
+        "summary": "How many corrections each mode has, and how many are new since its last training",
+        "operationId": "countCorrections",
+        "responses": {"200": answer("CorrectionCounts", "By mode."), **errors(Forbidden, NotSaved)},
+    }
+
+
+def _read() -> dict[str, Any]:
+    return {
+        "summary": "One entry as it is now",
+        "operationId": "readCorrection",
+        "parameters": [_ID],
+        "responses": {"200": answer("QueueEntry", "The entry."), **errors(Forbidden, NotFound, NotSaved)},
     }
 
 

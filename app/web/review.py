@@ -9,7 +9,8 @@ from app.config import Settings
 from app.errors import BadParameter, NotFound
 from app.feedback.database import Database
 from app.feedback.pictures import path_of
-from app.feedback.review import MAX_PAGE, Entry, decide, find, list_entries
+from app.feedback.review import MAX_PAGE, Entry, decide, find, list_entries, read_entry
+from app.web.correction_counts import correction_counts
 from app.web.guard import check_admin, who
 from app.web.schemas_corrections import QueueAsked, Review
 
@@ -40,6 +41,19 @@ def queue() -> Response:
     )  # fmt: skip
     entries = [describe(entry) for entry in page.entries]
     return jsonify({"entries": entries, "total": page.total, "after": page.after})
+
+
+@blueprint.get("/counts")
+def counts() -> Response:
+    """Each mode's corrections in figures, and from how many new ones on a training is worth it."""
+    manager = current_app.extensions["recogniser"].manager
+    return jsonify(correction_counts(_database(), current_app.extensions["settings"], manager))
+
+
+@blueprint.get("/<correction_id>")
+def entry(correction_id: str) -> Response:
+    """One entry as it is now: for a reviewer who was told that somebody else was quicker."""
+    return jsonify(describe(read_entry(_database(), correction_id)))
 
 
 @blueprint.get("/<correction_id>/picture")

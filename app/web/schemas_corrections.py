@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.web.schemas import Confidence, Schema
+from app.web.schemas import Confidence, Schema, Title
 
 
 class CorrectionSent(BaseModel):
@@ -86,6 +86,33 @@ class Queue(Schema):
     after: str | None
 
 
+class ModeCorrections(Schema):
+    """A mode's corrections in figures. `pending`, `accepted`, `rejected`: entries of the queue."""
+
+    mode: str
+    title: Title
+    pending: int
+    accepted: int
+    rejected: int
+    new: Annotated[int, Field(description="Accepted with a picture that is there, and no version has learned it.")]
+    version: Annotated[str | None, Field(description="The newest version; null where there are none.")]
+    obstacle: Annotated[
+        Literal["base", "gone", "no_photos"] | None,
+        Field(
+            description="Why it cannot be retrained: it is the base model, it is no longer there, or its active "
+            "version does not say which photos it was made from (imported). Null: it can."
+        ),
+    ]
+    job: Annotated[str | None, Field(description="The newest retraining that is remembered.")]
+
+
+class CorrectionCounts(Schema):
+    """The answer to `GET /api/corrections/counts`: every mode that has corrections."""
+
+    worth_it: Annotated[int, Field(description="From so many new corrections on a training is worth its time.")]
+    modes: list[ModeCorrections]
+
+
 class Review(BaseModel):
     """What `POST /api/corrections/{correction_id}` takes."""
 
@@ -94,5 +121,5 @@ class Review(BaseModel):
     label: Annotated[str | None, Field(max_length=1000, description="With relabel: the right name.")] = None
 
 
-ANSWERS: tuple[type[Schema], ...] = (CorrectionSaved, TakenBack, QueueEntry, Queue)
+ANSWERS: tuple[type[Schema], ...] = (CorrectionSaved, TakenBack, QueueEntry, Queue, CorrectionCounts)
 REQUESTS: tuple[type[BaseModel], ...] = (CorrectionSent, Review)

@@ -168,12 +168,12 @@ def test_a_picture_that_a_version_has_learned_from_is_not_new_nor_is_its_copy(
     database: Database, tmp_path: Path, cat: Image.Image, astronaut: Image.Image
 ) -> None:
     decide(database, send(database, tmp_path, 1, cat), "accept", revision=0, by="a")
-    assert count_new(database, "colours") == 1
+    assert count_new(database, tmp_path, "colours") == 1
     mark_used(database, [picture.correction_id for picture in accepted_pictures(database, tmp_path, "colours")], "v2")
     decide(database, send(database, tmp_path, 2, cat, quality=50), "accept", revision=0, by="a")
-    assert count_new(database, "colours") == 0
+    assert count_new(database, tmp_path, "colours") == 0
     decide(database, send(database, tmp_path, 3, astronaut), "accept", revision=0, by="a")
-    assert count_new(database, "colours") == 1
+    assert count_new(database, tmp_path, "colours") == 1
 
 
 def test_of_one_file_under_two_names_the_newest_review_counts(
