@@ -10,7 +10,16 @@ from app.errors import BaseModeFixed, ModelError, UnknownMode, UnknownVersion, V
 from app.registry.catalog import BASE_MODE, Entry, scan
 from app.registry.files import remove_whole
 from app.registry.manifest import Manifest, Title, is_key
-from app.registry.state import MANIFEST, Event, State, Trial, deleting, history_of, set_threshold
+from app.registry.state import (
+    MANIFEST,
+    Event,
+    State,
+    Trial,
+    complete_versions,
+    deleting,
+    history_of,
+    set_threshold,
+)
 
 
 class VersionRecord(BaseModel):
@@ -38,12 +47,16 @@ class VersionRecord(BaseModel):
 
 
 class ModeRecord(BaseModel):
-    """One mode. `file`: the plain `.pth` that serves it, where it has no versions. `problem`: why it cannot serve."""
+    """One mode. `file`: the plain `.pth` that serves it, where it has no versions. `problem`: why it cannot serve.
+
+    `earlier`: the version that a rollback goes to.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     key: str
     active: str | None = None
+    earlier: str | None = None
     trial: Trial | None = None
     file: str | None = None
     problem: str | None = None
@@ -67,6 +80,12 @@ def read_history(models_dir: Path, key: str) -> State:
         UnknownMode: there is none. ModelError: its state cannot be read.
     """
     return State() if _entry(models_dir, key).path.suffix == ".pth" else history_of(models_dir / key)
+
+
+def earlier_version(mode_folder: Path, state: State) -> str | None:
+    """The version that served before the present one and is still there; None where there is none."""
+    complete = complete_versions(mode_folder)
+    return next((name for name in state.earlier() if name in complete and name != state.active), None)
 
 
 def find_version(models_dir: Path, key: str, version: str) -> Path:
@@ -138,7 +157,14 @@ def _mode_record(models_dir: Path, entry: Entry) -> ModeRecord:
         state = State()
     names = (path.name for path in folder.iterdir() if path.is_dir() and is_key(path.name))
     versions = [_version_record(folder / name, state) for name in sorted(names, key=_in_order)]
-    return ModeRecord(key=entry.key, active=state.active, trial=state.trial, problem=entry.problem, versions=versions)
+    return ModeRecord(
+        key=entry.key,
+        active=state.active,
+        earlier=earlier_version(folder, state),
+        trial=state.trial,
+        problem=entry.problem,
+        versions=versions,
+    )
 
 
 def _in_order(version: str) -> tuple[int, str]:
