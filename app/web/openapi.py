@@ -21,6 +21,7 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
+from app.serving.explanation import NotExplained
 from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas_trials, schemas_versions
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
@@ -34,7 +35,7 @@ blueprint = Blueprint("openapi", __name__)
 
 _PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
-    InternalError, Busy, NotReady, DeadlineExceeded,
+    InternalError, Busy, NotReady, NotExplained, DeadlineExceeded,
 )  # fmt: skip
 _CALLER = {
     "name": "X-Client-Id",
@@ -60,6 +61,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "lang": {
         "description": "The language of error sentences. Default: by Accept-Language.",
         "schema": {"type": "string", "enum": ["en", "zh"]},
+    },
+    "explain": {
+        "description": "1: say where the network looked for each guess, too. It takes several times as long.",
+        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
     },
 }
 
