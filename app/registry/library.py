@@ -47,12 +47,16 @@ class VersionRecord(BaseModel):
 
 
 class ModeRecord(BaseModel):
-    """One mode. `file`: the plain `.pth` that serves it, where it has no versions. `problem`: why it cannot serve."""
+    """One mode. `file`: the plain `.pth` that serves it, where it has no versions. `problem`: why it cannot serve.
+
+    `earlier`: the version that a rollback goes to.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     key: str
     active: str | None = None
+    earlier: str | None = None
     trial: Trial | None = None
     file: str | None = None
     problem: str | None = None
@@ -81,6 +85,12 @@ def read_history(models_dir: Path, key: str) -> State:
 def version_names(mode_folder: Path) -> list[str]:
     """The complete versions of a mode, v2 before v10; none where there is no such mode."""
     return sorted(complete_versions(mode_folder), key=_in_order)
+
+
+def earlier_version(mode_folder: Path, state: State) -> str | None:
+    """The version that served before the present one and is still there; None where there is none."""
+    complete = complete_versions(mode_folder)
+    return next((name for name in state.earlier() if name in complete and name != state.active), None)
 
 
 def find_version(models_dir: Path, key: str, version: str) -> Path:
@@ -152,7 +162,14 @@ def _mode_record(models_dir: Path, entry: Entry) -> ModeRecord:
         state = State()
     names = (path.name for path in folder.iterdir() if path.is_dir() and is_key(path.name))
     versions = [_version_record(folder / name, state) for name in sorted(names, key=_in_order)]
-    return ModeRecord(key=entry.key, active=state.active, trial=state.trial, problem=entry.problem, versions=versions)
+    return ModeRecord(
+        key=entry.key,
+        active=state.active,
+        earlier=earlier_version(folder, state),
+        trial=state.trial,
+        problem=entry.problem,
+        versions=versions,
+    )
 
 
 def _in_order(version: str) -> tuple[int, str]:

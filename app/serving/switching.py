@@ -7,8 +7,15 @@ from app.config import Settings
 from app.errors import AlreadyActive, ModelError, NeverServed, NothingEarlier
 from app.registry.catalog import Entry
 from app.registry.importing import Order, read_import
-from app.registry.library import VersionRecord, check_not_base, find_version, read_history, read_mode
-from app.registry.state import Action, Event, activate, complete_versions
+from app.registry.library import (
+    VersionRecord,
+    check_not_base,
+    earlier_version,
+    find_version,
+    read_history,
+    read_mode,
+)
+from app.registry.state import Action, Event, activate
 from app.registry.versions import write_version
 from app.serving.loading import Loader
 
@@ -73,9 +80,7 @@ def import_version(
 
 
 def _earlier(models_dir: Path, mode: str) -> str:
-    state = read_history(models_dir, mode)
-    complete = complete_versions(models_dir / mode)
-    found = next((name for name in state.earlier() if name in complete and name != state.active), None)
+    found = earlier_version(models_dir / mode, read_history(models_dir, mode))
     if found is None:
         raise NothingEarlier(mode=mode)
     return found

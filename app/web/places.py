@@ -57,7 +57,7 @@ def place(template: str, name: str, **values: Any) -> Response:  # noqa: ANN401 
     settings: Settings = current_app.extensions["settings"]
     data = {
         "language": language(),
-        "texts": texts_for(name),
+        "texts": texts_for(name) | texts_for("verdict"),
         "errors": error_sentences(),
         "limits": {"limit_mb": settings.max_upload_mb},
         "csrf": login_session.csrf_token(),

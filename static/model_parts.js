@@ -1,0 +1,96 @@
+// Elements in one line, and figures, times and sizes as people write them.
+
+import { currentLanguage, languageTag, otherLanguage, say } from "./texts.js";
+
+const SVG = document.querySelector("svg").namespaceURI;
+const SPOKEN_FOR_MS = 10_000;
+
+/** An element; properties that it does not have become attributes; children that are null are left out. */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in element) element[name] = value;
+    else if (value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export function draw(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter(Boolean));
+  return element;
+}
+
+export function buttonOf(words, act, className = "button button-small") {
+  const button = make("button", { type: "button", className }, words);
+  button.addEventListener("click", act);
+  return button;
+}
+
+/** Which of two names is in the page's language; the other one where there is none. */
+export const inOurs = (en, zh) => (currentLanguage() === "zh" ? zh || en : en || zh) ?? "";
+
+/** The other name, marked as what it is, where it differs. */
+export function inOther(en, zh) {
+  const other = currentLanguage() === "zh" ? en : zh;
+  return other && other !== inOurs(en, zh) ? make("span", { lang: languageTag(otherLanguage()) }, other) : null;
+}
+
+export const share = (value, digits = 1) => (value >= 1 ? "100%" : `${(value * 100).toFixed(digits)}%`);
+export const between = (low, high) => `${Math.round(low * 100)}–${Math.round(high * 100)}%`;
+export const dateOf = (iso) => format(iso, { dateStyle: "medium" });
+export const momentOf = (iso) => format(iso, { dateStyle: "medium", timeStyle: "short" });
+
+function format(iso, options) {
+  return iso ? new Intl.DateTimeFormat(languageTag(currentLanguage()), options).format(new Date(iso)) : "–";
+}
+
+export function sizeOf(bytes) {
+  if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}
+
+/** What a version was judged on, the test part where it has one: {part, n, accuracy, …}; null where nothing is known. */
+export function judged(version) {
+  const part = ["test", "validation"].find((name) => version?.metrics?.[name]);
+  return part ? { part, ...version.metrics[part] } : null;
+}
+
+export const photosJudged = ({ part, n }) => (
+  part === "test" ? say("models_on_test", { n }) : say("models_on_validation", { n }));
+
+/** A share with its interval on a line from 0 to 100 %: the numbers beside it say the same. */
+export function intervalOf({ accuracy, accuracy_low: low, accuracy_high: high }) {
+  const x = (value) => 4 + 112 * value;
+  return draw("svg", { class: "interval", viewBox: "0 0 120 12", "aria-hidden": "true" },
+    draw("line", { class: "interval-axis", x1: x(0), x2: x(1), y1: 6, y2: 6 }),
+    draw("line", { class: "interval-reach", x1: x(low), x2: x(high), y1: 6, y2: 6 }),
+    draw("circle", { class: "interval-value", cx: x(accuracy), cy: 6, r: 3.5 }));
+}
+
+/** "a", "b" as pairs of a description list. */
+export function facts(pairs, className = "facts") {
+  return make("dl", { className }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
+    .map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}
+
+/** Say one sentence to screen readers, and for a while to everyone. */
+export function announce(sentence) {
+  const line = make("p", {}, sentence);
+  document.getElementById("announcer").replaceChildren(line);
+  setTimeout(() => line.remove(), SPOKEN_FOR_MS);
+}
+
+/** Ask before something that cannot be taken back; promises whether it may be done. */
+export function confirmed(words, action) {
+  const dialog = document.getElementById("confirm");
+  dialog.querySelector(".confirm-words").textContent = words;
+  dialog.querySelector(".confirm-yes").textContent = action;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
