@@ -23,6 +23,7 @@ from app.training.comparison import dictionary
 from app.training.evaluation import Estimate, wilson
 from app.training.heldout import HeldOut, Picture, held_out
 from app.training.judging import Answers, answers, class_indices
+from app.training.progress import SILENT, Progress
 from app.training.snapshot import Photo, read_snapshot
 from app.training.verdict import MOST_SLOWER, Answered, Verdict, no_pictures, verdict
 
@@ -60,7 +61,12 @@ class Comparison:
 
 
 def compare_versions(
-    settings: Settings, mode: str, version: str, data: Path | None = None, against: str | None = None
+    settings: Settings,
+    mode: str,
+    version: str,
+    data: Path | None = None,
+    against: str | None = None,
+    progress: Progress = SILENT,
 ) -> Comparison:
     """`version` against another of `mode`, the active one unless `against` names it, on pictures that neither has
     learned from (`training.heldout`). Nothing is switched.
@@ -79,7 +85,9 @@ def compare_versions(
     found = replace(found, pictures=tuple(one for one in found.pictures if one.label.casefold() in known))
     if not found.pictures:
         return Comparison(mode, version, active, found, no_pictures(version, active), tuple(strange))
-    given = [_answers(*pair, found.pictures, settings) for pair in zip(modes, indices, strict=True)]
+    progress.start("comparing versions", len(modes) * len(found.pictures))
+    given = [_answers(*pair, found.pictures, settings, progress) for pair in zip(modes, indices, strict=True)]
+    progress.finish()
     unreadable = {path for one in given for path in one.unreadable}
     found = replace(found, pictures=tuple(one for one in found.pictures if one.path not in unreadable))
     sides = [_answered(*one, unreadable) for one in zip(modes, indices, given, _milliseconds(modes), strict=True)]
@@ -143,9 +151,15 @@ def promote_blindly(settings: Settings, mode: str, version: str, error: str, *, 
     switching.promote(settings, mode, version, by=by, why=reason, forced=True)
 
 
-def _answers(mode: Mode, indices: dict[str, int], pictures: Sequence[Picture | Photo], settings: Settings) -> Answers:
+def _answers(
+    mode: Mode,
+    indices: dict[str, int],
+    pictures: Sequence[Picture | Photo],
+    settings: Settings,
+    progress: Progress = SILENT,
+) -> Answers:
     samples = [Sample(one.path, indices.get(one.label.casefold(), _UNKNOWN)) for one in pictures]
-    return answers(mode, samples, max_pixels=settings.max_pixels)
+    return answers(mode, samples, max_pixels=settings.max_pixels, progress=progress)
 
 
 def _answered(

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from app.config import read_settings
+from app.training.progress import events_option, progress_for
 
 
 @click.command("compare")
@@ -14,7 +15,8 @@ from app.config import read_settings
 @click.argument("second")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="Compare on these labelled photos.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def compare_command(mode: str, first: str, second: str, data: Path | None, as_json: bool) -> None:
+@events_option
+def compare_command(mode: str, first: str, second: str, data: Path | None, as_json: bool, events: bool) -> None:
     """Let the versions FIRST and SECOND of MODE answer the same pictures: which has more right, and is it chance?
 
     The pictures are the test photos of DATA, else those of the versions themselves, without any that either has learned
@@ -24,7 +26,7 @@ def compare_command(mode: str, first: str, second: str, data: Path | None, as_js
     from app.training.promotion import compare_versions
     from app.training.verdict_text import side_by_side_text
 
-    comparison = compare_versions(settings, mode, first, data, against=second)
+    comparison = compare_versions(settings, mode, first, data, against=second, progress=progress_for(events))
     click.echo(
         json.dumps(comparison.facts(), ensure_ascii=False, indent=1) if as_json else side_by_side_text(comparison)
     )

@@ -21,6 +21,7 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
+from app.serving.explanation import NotExplained
 from app.web import (
     modes_operations,
     schemas_albums,
@@ -33,6 +34,7 @@ from app.web.openapi_albums import album_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
+from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
 from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
@@ -42,7 +44,7 @@ blueprint = Blueprint("openapi", __name__)
 
 _PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
-    InternalError, Busy, NotReady, DeadlineExceeded,
+    InternalError, Busy, NotReady, NotExplained, DeadlineExceeded,
 )  # fmt: skip
 _CALLER = {
     "name": "X-Client-Id",
@@ -68,6 +70,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "lang": {
         "description": "The language of error sentences. Default: by Accept-Language.",
         "schema": {"type": "string", "enum": ["en", "zh"]},
+    },
+    "explain": {
+        "description": "1: say where the network looked for each guess, too. It takes several times as long.",
+        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
     },
 }
 
@@ -113,6 +119,7 @@ def describe(version: str) -> dict[str, Any]:
             **version_paths(),
             **job_paths(),
             **album_paths(),
+            **report_paths(),
         },
         "components": {
             "schemas": pieces[1]["$defs"],

@@ -69,7 +69,9 @@ def post_compare(mode: str) -> tuple[Response, int]:
         find_version(_models_dir(), mode, version)
     if order.first == order.second:
         raise BadParameter(name="second", en="another version than the first", zh="与第一个不同的版本")
-    job = jobs.start(_models_dir(), "compare", mode, ["models", "compare", mode, order.first, order.second, "--json"])
+    job = jobs.start(
+        _models_dir(), "compare", mode, ["models", "compare", mode, order.first, order.second, "--json", "--events"]
+    )
     return jsonify(jobs.described(_models_dir(), job)), 202
 
 
