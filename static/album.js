@@ -77,8 +77,8 @@ function drawTitle() {
   document.getElementById("album-title").textContent = title;
   document.title = `${title} · Wanwu 万物识别`;
   const facts = { things: thingsOf(album.classes.length), photos: photosOf(album.photos) };
-  document.getElementById("album-lede").textContent = album.active
-    ? say("teach_facts_active", { ...facts, version: album.active }) : say("teach_facts", facts);
+  document.getElementById("album-lede").textContent = album.active ? say("teach_facts_active", { ...facts, version: album.active })
+    : album.classes.length === 0 ? say("teach_facts_empty") : say("teach_facts", facts);
 }
 
 function drawEnd() {

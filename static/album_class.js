@@ -3,7 +3,7 @@
 import { openCamera } from "./album_camera.js";
 import { Grid } from "./album_grid.js";
 import { chosenIn } from "./album_intake.js";
-import { offerUndo } from "./album_selection.js";
+import { isLocked, offerUndo } from "./album_selection.js";
 import { change, nameOf, namesIn } from "./album_state.js";
 import { copyOf, inOther, make, photosOf } from "./teach_dom.js";
 import { say } from "./texts.js";
@@ -67,7 +67,7 @@ export class ClassSection {
   async #delete() {
     const photos = this.one.photos.map((photo) => photo.id);
     const words = say("teach_deleted", { name: nameOf(this.one), photos: photosOf(photos.length) });
-    if (!(await change("DELETE", `/classes/${this.one.id}`))) return;
+    if (isLocked() || !(await change("DELETE", `/classes/${this.one.id}`))) return;
     offerUndo(photos, words); // a class comes back with its photos
     document.getElementById("photos-title").focus();
   }
@@ -112,6 +112,7 @@ export class ClassSection {
     box.hidden = failures.length === 0;
     const words = failures.length === 1 ? say("teach_failed_one") : say("teach_failed", { n: failures.length });
     box.querySelector(".trouble").textContent = words;
+    box.querySelector(".failures-retry").hidden = !failures.some((failure) => failure.mayPass);
     box.querySelector("ul").replaceChildren(...failures.map(({ file, words: reason }) => make("li", {},
       make("strong", {}, file.name), ` ${reason}`)));
   }

@@ -28,15 +28,14 @@ export function findSoon(isBusy) {
   seen = now;
   clearTimeout(timer);
   controller?.abort();
-  timer = setTimeout(find, SETTLED_MS);
+  if (album.photos > 0) timer = setTimeout(find, SETTLED_MS);
+  else {
+    list.replaceChildren();
+    state.textContent = say("teach_findings_none_yet");
+  }
 }
 
 async function find() {
-  if (album.photos === 0) {
-    list.replaceChildren();
-    state.textContent = say("teach_findings_none_yet");
-    return;
-  }
   controller = new AbortController();
   state.textContent = say("teach_findings_looking");
   try {

@@ -21,6 +21,8 @@ export function watchNext() {
 
 export function drawNext(isUploading) {
   step = next(isUploading);
+  const stage = step && document.querySelector(step.target).closest(".stage");
+  for (const other of document.querySelectorAll(".stage")) other.toggleAttribute("data-now", other === stage);
   host.hidden = step === null;
   if (step) button.textContent = step.words;
 }
@@ -34,6 +36,8 @@ function next(isUploading) {
   if (poorest.photos.length < GOOD && !isUploading && album.versions.length === 0) {
     return { words: say("teach_camera_of", { name: nameOf(poorest) }), target: `#${poorest.id} .thing-camera`, isPressed: true };
   }
+  const isWaiting = album.versions.length > 0 && album.versions.at(-1) !== album.active;
+  if (isWaiting) return { words: say("teach_stage_service"), target: "#service-title" };
   if (album.versions.length > 0) return { words: say("teach_next_try"), target: "#result-title" };
   if (isUploading || train.disabled) return null;
   return { words: say("teach_train"), target: "#train", isPressed: true };

@@ -1,6 +1,7 @@
 // The chosen photos: moved to another class, removed, brought back.
 
-import { album, change, nameOf, onAlbum } from "./album_state.js";
+import { album, change, complain, nameOf, onAlbum } from "./album_state.js";
+import { isTraining } from "./album_train.js";
 import { announce, make, photosOf } from "./teach_dom.js";
 import { say } from "./texts.js";
 
@@ -30,7 +31,6 @@ export function watchSelection(onChange) {
   onAlbum(() => {
     const there = new Set(album.classes.flatMap((one) => one.photos.map((photo) => photo.id)));
     for (const id of chosen) if (!there.has(id)) chosen.delete(id);
-    moveTo.replaceChildren(...album.classes.map((one) => make("option", { value: one.id }, nameOf(one))));
     drawBar();
   });
   document.getElementById("move").addEventListener("click", () => movePhotos(selected(), moveTo.value));
@@ -43,15 +43,21 @@ export function watchSelection(onChange) {
   });
 }
 
+/** Whether a training reads the photos, which must stay where they are until it has ended; then that is said. */
+export function isLocked() {
+  if (isTraining()) complain(say("teach_wait_training"));
+  return isTraining();
+}
+
 export async function movePhotos(photos, to) {
-  if (!(await change("POST", "/photos/move", { photos, to }))) return;
+  if (isLocked() || !(await change("POST", "/photos/move", { photos, to }))) return;
   const name = nameOf(album.classes.find((one) => one.id === to));
   announce(say("teach_moved", { photos: photosOf(photos.length), name }));
   select([], true, true);
 }
 
 export async function removePhotos(photos) {
-  if (!(await change("POST", "/photos/remove", { photos }))) return;
+  if (isLocked() || !(await change("POST", "/photos/remove", { photos }))) return;
   offerUndo(photos, say("teach_removed", { photos: photosOf(photos.length) }));
   if (document.activeElement === document.body) document.getElementById("undo").focus();
 }
@@ -84,5 +90,11 @@ function drawAll() {
 
 function drawBar() {
   bar.hidden = chosen.size === 0;
+  if (bar.hidden) return;
+  const isElsewhere = (one) => !selected().every((id) => one.photos.some((photo) => photo.id === id));
+  const wish = moveTo.value;
+  moveTo.replaceChildren(...album.classes.filter(isElsewhere).map((one) => make("option", { value: one.id }, nameOf(one))));
+  if ([...moveTo.options].some((option) => option.value === wish)) moveTo.value = wish;
+  bar.querySelector(".bar-move").hidden = moveTo.options.length === 0;
   bar.querySelector(".bar-words").textContent = say("teach_selected", { n: chosen.size });
 }

@@ -48,7 +48,8 @@ export class Uploads {
   }
 
   retry(id) {
-    const again = this.of(id).failures.splice(0).map((failure) => failure.file);
+    const again = this.of(id).failures.map((failure) => failure.file);
+    this.of(id).failures = [];
     this.add(id, again);
   }
 
@@ -85,7 +86,7 @@ export class Uploads {
 
   #take(id, file, { photo, already, error }) {
     if (error) {
-      this.#fail(id, file, new Failure({ code: error.code, words: sayError(error.code, error.detail) }));
+      this.#fail(id, file, new Failure({ code: error.code, words: error.detail }));
       return;
     }
     const state = this.of(id);
@@ -99,7 +100,7 @@ export class Uploads {
     const state = this.of(id);
     state.done += 1;
     const words = error.code === "too_large" ? sayError("too_large", "") : wordsOf(error);
-    state.failures.push({ file, words });
+    state.failures.push({ file, words, mayPass: error.mayPass });
     this.onChange(id);
   }
 }

@@ -17,6 +17,7 @@ from app.web import (
     review,
     status,
     trials,
+    version_pages,
     versions_api,
 )
 
@@ -32,6 +33,7 @@ BLUEPRINTS = (
     arms.blueprint,
     trials.blueprint,
     versions_api.blueprint,
+    version_pages.blueprint,
     jobs.blueprint,
     job_events.blueprint,
     albums.blueprint,

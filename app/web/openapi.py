@@ -34,6 +34,7 @@ from app.web.openapi_albums import album_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
+from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
 from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
@@ -118,6 +119,7 @@ def describe(version: str) -> dict[str, Any]:
             **version_paths(),
             **job_paths(),
             **album_paths(),
+            **report_paths(),
         },
         "components": {
             "schemas": pieces[1]["$defs"],
