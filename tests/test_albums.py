@@ -277,20 +277,20 @@ def test_what_a_killed_process_left_is_no_photo_and_goes(tmp_path: Path) -> None
 
 
 def _send(models: Path, key: str, first: int, class_id: str) -> None:
-    """In a process of its own: send 40 photos from four threads; the other process sends half of them, too."""
+    """In a process of its own: send 24 photos from four threads; the other process sends half of them, too."""
 
     def one(seed: int) -> None:
         with suppress(InAnotherClass):
             add_photo(models, key, class_id, kept(seed))
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(one, range(first, first + 40)))
+        list(pool.map(one, range(first, first + 24)))
 
 
 def test_two_processes_with_threads_lose_nothing_and_put_nothing_in_twice(tmp_path: Path) -> None:
     key = pets(tmp_path)
     context = multiprocessing.get_context("spawn")
-    orders = ((tmp_path, key, 0, "c1"), (tmp_path, key, 20, "c2"))
+    orders = ((tmp_path, key, 0, "c1"), (tmp_path, key, 12, "c2"))
     processes = [context.Process(target=_send, args=order) for order in orders]
     for process in processes:
         process.start()
@@ -305,7 +305,7 @@ def test_two_processes_with_threads_lose_nothing_and_put_nothing_in_twice(tmp_pa
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     there = [photo for some in ids(tmp_path, key).values() for photo in some]
-    assert sorted(there) == sorted(kept(seed).sha256[:16] for seed in range(60))
+    assert sorted(there) == sorted(kept(seed).sha256[:16] for seed in range(36))
     assert len(read_album(tmp_path, key).classes) == 2 + made
     for some in photos_of(tmp_path, read_album(tmp_path, key)).values():
         assert all(photo.path.read_bytes()[-2:] == b"\xff\xd9" for photo in some), "whole JPEGs"
