@@ -1,0 +1,94 @@
+"""A mode to show things with: pieces of brick, grass and gravel, cut from scikit-image's free photographs."""
+
+import io
+import random
+import time
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from playwright.sync_api import APIRequestContext, APIResponse
+from skimage import data
+
+MODE = "ground"
+CLASSES = {"brick": "砖墙", "grass": "草地", "gravel": "碎石"}
+PHOTOS = 22
+_CORRECTIONS = 9
+_INKS = {
+    "brick": ("#2a120c", "#b5674a", "#f3d9c4"),
+    "grass": ("#10180a", "#5f7d35", "#e3edb8"),
+    "gravel": ("#16171a", "#7d7f86", "#f1efe9"),
+}
+"""Dark, middle and light: the photographs are grey, and the world is not."""
+_TRAINING_S = 300
+
+
+def photo(label: str, number: int) -> bytes:
+    """A JPEG of a piece of ground; another one for each number."""
+    generator = random.Random(f"{label} {number}")
+    whole = Image.fromarray(np.asarray(getattr(data, label)()))
+    side = generator.randint(190, 330)
+    left, top = (generator.randint(0, whole.width - side) for _ in range(2))
+    piece = whole.crop((left, top, left + side, top + side)).resize((320, 320), Image.Resampling.LANCZOS)
+    dark, middle, light = _INKS[label]
+    brightness = generator.uniform(0.8, 1.15)
+    buffer = io.BytesIO()
+    toned = ImageOps.colorize(piece, dark, light, middle).point(lambda value: min(255, int(value * brightness)))
+    toned.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def teach(ask: APIRequestContext) -> None:
+    """What a person would do: a mode taught from its photos, and corrections that wait for review."""
+    said(ask.post("/api/albums", data={"key": MODE, "title_en": "Ground", "title_zh": "地面"}))
+    for label, label_zh in CLASSES.items():
+        album = said(ask.post(f"/api/albums/{MODE}/classes", data={"label": label, "label_zh": label_zh}))
+        class_id = album["classes"][-1]["id"]
+        for number in range(PHOTOS):
+            said(ask.post(f"/api/albums/{MODE}/classes/{class_id}/photos", multipart={"file": _file(label, number)}))
+    train(ask)
+    for number in range(PHOTOS, PHOTOS + _CORRECTIONS):
+        _correct(ask, list(CLASSES)[number % len(CLASSES)], number)
+
+
+def train(ask: APIRequestContext) -> None:
+    """A version from the album as it is, waited for."""
+    job = said(ask.post(f"/api/albums/{MODE}/train", data={}))
+    until = time.monotonic() + _TRAINING_S
+    while job["state"] == "running" and time.monotonic() < until:
+        time.sleep(1)
+        job = said(ask.get(f"/api/jobs/{job['id']}"))
+    if job["state"] != "done":
+        raise RuntimeError(f"the training ended as {job['state']}: {job['error']}")
+
+
+def said(reply: APIResponse) -> Any:  # noqa: ANN401 - whatever the server says
+    """The answer's JSON.
+
+    Raises:
+        RuntimeError: it is a refusal.
+    """
+    content = reply.json()
+    if not reply.ok:
+        raise RuntimeError(f"{reply.url}: {content}")
+    return content
+
+
+def _correct(ask: APIRequestContext, label: str, number: int) -> None:
+    answer = said(ask.post("/predict", multipart={"file": _file(label, number), "mode": MODE}))
+    result = answer["results"][0]
+    correction = {
+        "request_id": answer["request_id"],
+        "mode": MODE,
+        "version": answer["model"]["version"],
+        "answer": result["label"],
+        "confidence": str(result["confidence"]),
+        "label": label,
+        "keep": "1",
+        "file": _file(label, number),
+    }
+    said(ask.post("/corrections", multipart=correction))
+
+
+def _file(label: str, number: int) -> dict[str, Any]:
+    return {"name": f"{label}-{number:02}.jpg", "mimeType": "image/jpeg", "buffer": photo(label, number)}
