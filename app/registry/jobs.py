@@ -72,14 +72,19 @@ def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
     jobs.mkdir(parents=True, exist_ok=True)
     with (jobs / _LOCK).open("w") as door:
         fcntl.flock(door, fcntl.LOCK_EX)
-        if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
-            raise JobBusy(mode=mode)
+        check_free(models_dir, mode)
         _forget(models_dir)
         job = Job(id=secrets.token_hex(8), kind=kind, mode=mode, arguments=arguments, started=now())
         folder = jobs / job.id
         folder.mkdir()
         _spawn(folder, job)
     return job
+
+
+def check_free(models_dir: Path, mode: str) -> None:
+    """Raises JobBusy where a job of this mode runs."""
+    if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
+        raise JobBusy(mode=mode)
 
 
 def _spawn(folder: Path, job: Job) -> None:

@@ -10,7 +10,16 @@ from app.errors import BaseModeFixed, ModelError, UnknownMode, UnknownVersion, V
 from app.registry.catalog import BASE_MODE, Entry, scan
 from app.registry.files import remove_whole
 from app.registry.manifest import Manifest, Title, is_key
-from app.registry.state import MANIFEST, Event, State, Trial, deleting, history_of, set_threshold
+from app.registry.state import (
+    MANIFEST,
+    Event,
+    State,
+    Trial,
+    complete_versions,
+    deleting,
+    history_of,
+    set_threshold,
+)
 
 
 class VersionRecord(BaseModel):
@@ -67,6 +76,11 @@ def read_history(models_dir: Path, key: str) -> State:
         UnknownMode: there is none. ModelError: its state cannot be read.
     """
     return State() if _entry(models_dir, key).path.suffix == ".pth" else history_of(models_dir / key)
+
+
+def version_names(mode_folder: Path) -> list[str]:
+    """The complete versions of a mode, v2 before v10; none where there is no such mode."""
+    return sorted(complete_versions(mode_folder), key=_in_order)
 
 
 def find_version(models_dir: Path, key: str, version: str) -> Path:
