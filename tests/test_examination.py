@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from app.errors import DataError
 from app.photos import duplicates
@@ -96,6 +96,16 @@ def test_tiny_photos_are_told_and_kept(clean: Dataset, tmp_path: Path) -> None:
     examination = look(changed(clean, train=(tiny, fair)))
     assert [(found.kind, found.paths) for found in examination.findings] == [("tiny", (tiny.path,))]
     assert {tiny, fair} <= set(examination.dataset.train)
+
+
+def test_blurred_photos_are_told_and_kept(clean: Dataset, tmp_path: Path, cat: Image.Image) -> None:
+    blurred = Sample(save(tmp_path / "b" / "blurred.jpg", cat.filter(ImageFilter.GaussianBlur(3))), 0)
+    examination = look(changed(clean, train=(blurred, Sample(save(tmp_path / "b" / "cat.jpg", cat), 0))))
+    found = next(one for one in examination.findings if one.kind == "blurred")
+    assert found.paths == (blurred.path,)
+    assert "b/blurred.jpg" in found.sentence_en
+    assert "1 张照片可能模糊" in found.sentence_zh
+    assert blurred in examination.dataset.train
 
 
 def test_training_keeps_one_of_equal_files_and_the_exam_keeps_all(clean: Dataset, tmp_path: Path) -> None:
@@ -269,18 +279,20 @@ def test_the_hash_distance_is_imagehash_s_own(tmp_path: Path) -> None:
     assert np.bitwise_count(bits[0] ^ bits[1]).sum(dtype=int) == imagehash.phash(one, 16) - imagehash.phash(other, 16)
 
 
-def test_the_shared_sets_hold_one_near_duplicate_and_no_leak(shared: Path) -> None:
+def test_the_shared_sets_hold_one_near_duplicate_no_leak_and_three_blurred(shared: Path) -> None:
     found = {}
     for name in ("hymenoptera", "grocery20", "trashnet"):
         examination = examine(read_dataset(shared / "datasets" / name), max_pixels=50_000_000)
         found[name] = [(one.kind, sorted(path.name for path in one.paths)) for one in examination.findings]
+    blurred, *flyer = found.pop("trashnet")
+    assert blurred == ("blurred", ["glass167.jpg", "plastic164.jpg"])
     # One flyer, photographed twice.
-    assert found.pop("trashnet") in (
+    assert flyer in (
         [("near_duplicate", ["paper553.jpg"])],
         [("leak", ["paper457.jpg"])],
         [("leak", ["paper553.jpg"])],
     )
-    assert found == {"hymenoptera": [], "grocery20": []}
+    assert found == {"hymenoptera": [], "grocery20": [("blurred", ["Lemon_006.jpg"])]}
 
 
 def test_a_picture_s_bytes_are_not_needed_twice(clean: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from app.config import available_cores
 from app.errors import RequestError
 from app.photos.album import Album
-from app.photos.album_photos import photos_of
+from app.photos.album_photos import MAX_PHOTOS, photos_of
 from app.photos.dataset import Dataset, Sample
 from app.photos.duplicates import Look, look_at
 from app.photos.examination import inspect
@@ -33,9 +33,10 @@ class AlbumFinding:
 def findings_of(models_dir: Path, album: Album) -> tuple[AlbumFinding, ...]:
     """What is to be said of an album's photos; empty classes are passed over, for which `problem_of` has words."""
     photos = photos_of(models_dir, album)
-    filled = [one for one in album.present() if photos[one.id]]
-    names = tuple((one.label, one.label_zh) for one in filled)
-    return _found(names, tuple(tuple(photo.path for photo in photos[one.id]) for one in filled))
+    there = _looks([photo.path for some in photos.values() for photo in some])
+    paths = [tuple(photo.path for photo in photos[one.id] if photo.path in there) for one in album.present()]
+    filled = [(one, some) for one, some in zip(album.present(), paths, strict=True) if some]
+    return _found(tuple((one.label, one.label_zh) for one, _ in filled), tuple(some for _, some in filled))
 
 
 @lru_cache(maxsize=8)
@@ -64,14 +65,19 @@ def _found(names: tuple[tuple[str, str], ...], paths: tuple[tuple[Path, ...], ..
 
 
 def _looks(paths: Sequence[Path]) -> dict[Path, Look]:
+    """The looks of the photos that can be read; others were moved or removed meanwhile, and the page asks again."""
+
+    def look(path: Path) -> Look | None:
+        try:
+            return _look(path)
+        except (RequestError, OSError):
+            return None
+
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="examiner") as pool:
-        return {path: look for path, look in zip(paths, pool.map(_look, paths), strict=True) if look is not None}
+        return {path: look for path, look in zip(paths, pool.map(look, paths), strict=True) if look is not None}
 
 
-@lru_cache(maxsize=20_000)
-def _look(path: Path) -> Look | None:
+@lru_cache(maxsize=MAX_PHOTOS)
+def _look(path: Path) -> Look:
     """The look of a photo; its name tells its content, so that it never changes."""
-    try:
-        return look_at(path, _KEPT_PIXELS)
-    except (RequestError, OSError):
-        return None
+    return look_at(path, _KEPT_PIXELS)

@@ -17,6 +17,8 @@ from app.registry.files import is_full
 from app.vision.keeping import Kept
 from app.vision.labels import visible_name
 
+MAX_BYTES = 2 * 1024**3
+"""What a zip may hold, unpacked."""
 MAX_FILE_BYTES = 64 * 1024**2
 """A larger picture in a zip is refused unread."""
 _LEFT_S = 24 * 3600
@@ -42,7 +44,7 @@ def add_zip(models_dir: Path, key: str, archive: Path, prepare: Prepare) -> ZipO
         BadArchive: it cannot be read, or says of no photo which class it is. StorageFull: the disk is full.
     """
     try:
-        dataset = read_dataset(archive, validation_share=0, workspace=archive.parent)
+        dataset = read_dataset(archive, validation_share=0, workspace=archive.parent, most_bytes=MAX_BYTES)
     except DataError as error:
         raise BadArchive(reason=error) from error
     outcome = ZipOutcome()

@@ -57,7 +57,7 @@ def inspect(dataset: Dataset, looks: Mapping[Path, Look], *, keep_leaks: bool = 
         for sample in samples
         if sample.path in looks
     ]
-    findings = [*_unreadable(dataset, looks), *_tiny(photos)]
+    findings = [*_unreadable(dataset, looks), *_tiny(photos), *_blurred(photos)]
     rules: list[Callable[[list[Photo]], Verdict]] = [
         conflicts,
         lambda rest: exact_leaks(rest, keep_leaks),
@@ -110,9 +110,20 @@ def _tiny(photos: Iterable[Photo]) -> Iterable[Finding]:
         yield finding(
             "tiny",
             "Kept, though showing little: {photos} with a side below {side} pixels ({names}).",
-            "有 {n} 张图片的边长不足 {side} 像素，细节很少，仍保留（{names}）。",
+            "有 {n} 张照片太小（边长不足 {side} 像素），看不出多少细节，仍保留（{names}）。",
             paths,
             side=TINY_SIDE,
+        )
+
+
+def _blurred(photos: Iterable[Photo]) -> Iterable[Finding]:
+    paths = [photo.sample.path for photo in photos if photo.look.blurred]
+    if paths:
+        yield finding(
+            "blurred",
+            "Kept, but please look at them: {photos} that may be blurred ({names}). Sharp photos teach more.",
+            "有 {n} 张照片可能模糊，仍保留，请检查（{names}）。清晰的照片效果更好。",
+            paths,
         )
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ TAIL = 4000
 _JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
 
 Kind = Literal["train", "retrain", "promote", "compare", "export"]
+_DYING_S = 5.0
+"""How long a cancelled job is waited for: at idle priority even dying takes its time."""
 FILES = "{files}"
 """As an argument: the folder for what the command writes, `files` in the job's own."""
 
@@ -177,6 +180,9 @@ def cancel(models_dir: Path, job: Job) -> None:
     with suppress(ProcessLookupError, FileNotFoundError):
         # Whatever is half-written stands aside, and is swept by the next run.
         os.killpg(int((folder / _PROCESS).read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + _DYING_S
+    while _is_locked(folder) and time.monotonic() < deadline:  # so that the mode is free for the next job
+        time.sleep(_DYING_S / 100)
 
 
 def _supervise(folder: Path, lock: int) -> None:

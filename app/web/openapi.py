@@ -118,8 +118,8 @@ def describe(version: str) -> dict[str, Any]:
             **trial_paths(),
             **version_paths(),
             **job_paths(),
-            **album_paths(),
             **report_paths(),
+            **album_paths(),
         },
         "components": {
             "schemas": pieces[1]["$defs"],
