@@ -22,8 +22,10 @@ _ZIPFILE_S = "cp437"
 """What zipfile decodes a name with that does not say how it is written."""
 
 
-def unpack(archive: Path, workspace: Path, most_bytes: int = MAX_BYTES) -> Path:
+def unpack(archive: Path, workspace: Path, most_bytes: int | None = None) -> Path:
     """Unpack the pictures and lists of `archive` under `workspace`; the folder, named by the archive's content.
+
+    `most_bytes`: what it may hold, `MAX_BYTES` when None.
 
     A second call finds the folder there and unpacks nothing; a killed one leaves nothing that looks whole.
 
@@ -39,7 +41,7 @@ def unpack(archive: Path, workspace: Path, most_bytes: int = MAX_BYTES) -> Path:
     building = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=workspace))
     try:
         with zipfile.ZipFile(archive) as opened:
-            _extract(opened, building, shutil.disk_usage(workspace).free, most_bytes)
+            _extract(opened, building, shutil.disk_usage(workspace).free, most_bytes or MAX_BYTES)
         building.replace(target)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
         raise DataError(f"The archive {archive.name} cannot be unpacked: {error}.") from error
