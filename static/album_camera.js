@@ -102,13 +102,14 @@ function release() {
 
 async function shoot() {
   if (!video.videoWidth) return;
+  const send = take; // the dialog may be closed before the picture is drawn
   const picture = await createImageBitmap(video);
   const { blob } = await drawn(picture, LONG_SIDE);
   picture.close();
   taken += 1;
   drawCount();
-  video.animate([{ opacity: 0.4 }, { opacity: 1 }], { duration: 180 });
-  take([new File([blob], `camera-${Date.now()}-${taken}.jpg`, { type: "image/jpeg" })]);
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) video.animate([{ opacity: 0.4 }, { opacity: 1 }], { duration: 180 });
+  send([new File([blob], `camera-${Date.now()}-${taken}.jpg`, { type: "image/jpeg" })]);
 }
 
 function drawCount() {

@@ -11,8 +11,11 @@ import { pageData, say } from "./texts.js";
 const words = document.getElementById("service-words");
 const host = document.getElementById("service-job");
 const modePath = `/api/modes/${pageData.mode}`;
+const MOST_TRIES = 60; // a second each
+let drawn = "";
 let view = null;
 let running = false;
+const served = new Set();
 let verdict = null; // of the comparison that has just been made: its result, or the sentence of its failure
 
 export function watchService() {
@@ -30,6 +33,9 @@ export async function findComparison() {
 
 export function drawService() {
   const version = newest();
+  const now = JSON.stringify([version, album.active, running, verdict]);
+  if (now === drawn) return; // so that it is said once, and the focus stays
+  drawn = now;
   if (running) words.replaceChildren(make("p", {}, say("teach_comparing", { version, active: album.active })));
   else if (version === null) words.replaceChildren(make("p", { className: "quiet" }, say("teach_service_none")));
   else if (version === album.active) words.replaceChildren(...inService(version));
@@ -39,7 +45,23 @@ export function drawService() {
 function inService(version) {
   const link = make("a", { className: "button button-main", href: `/?mode=${encodeURIComponent(pageData.mode)}` }, say("teach_recognise"));
   const told = verdict?.promoted ? verdictWords(verdict) : [album.versions.length === 1 ? say("teach_service_first") : say("teach_service_now", { version })];
-  return [...told.map((sentence) => make("p", {}, sentence)), make("p", { className: "actions" }, link)];
+  const getting = make("p", { className: "quiet" }, say("teach_service_loading"));
+  const ready = make("p", { className: "actions", hidden: true }, link);
+  untilServed(version).then(() => {
+    getting.remove();
+    ready.hidden = false;
+  });
+  return [...told.map((sentence) => make("p", {}, sentence)), getting, ready];
+}
+
+/** Until this server answers with the version: each of its workers notices within two seconds. */
+async function untilServed(version) {
+  for (let tries = 0; tries < MOST_TRIES && !served.has(version) && version === album.active; tries += 1) {
+    const { modes } = await api("GET", "/modes").catch(() => ({ modes: [] }));
+    const mode = modes.find((one) => one.key === pageData.mode);
+    if (mode && (!mode.model || mode.model.version === version)) served.add(version);
+    else await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
 }
 
 function offer(version) {
@@ -63,6 +85,7 @@ function notBetter(version) {
 
 function kept() {
   verdict = null;
+  drawn = "";
   words.replaceChildren(
     make("p", {}, say("teach_kept", { active: album.active })),
     make("p", { className: "actions" }, buttonOf(say("teach_more_photos"), () => document.getElementById("photos-title").focus())));

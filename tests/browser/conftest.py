@@ -24,6 +24,7 @@ from app.config import Settings
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.versions import write_version
 from app.serving.manager import ModelManager
+from tests.browser.teaching import album, things  # noqa: F401 - fixtures
 
 Open = Callable[..., Page]
 MAX_UPLOAD_MB = 1
