@@ -51,6 +51,11 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     os.environ["TORCH_THREADS"] = str(max(1, settings.torch_threads // server.cfg.workers))
 
 
+def post_worker_init(worker: Worker) -> None:
+    """Let streams of events end as the worker is told to stop: it waits for all that it still answers."""
+    getattr(worker.wsgi, "extensions", {})["is_stopping"] = lambda: not worker.alive
+
+
 def child_exit(server: Arbiter, worker: Worker) -> None:
     """Forget the gauges of a worker that has gone."""
     if METRICS in os.environ:

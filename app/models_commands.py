@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from app.config import read_settings
+from app.threshold_command import threshold_command
 from app.training.promote_command import promote_command
+from app.training.versions_command import compare_command
 from app.trial_command import trial_command
 
 if TYPE_CHECKING:
@@ -173,3 +175,5 @@ def _json(content: object) -> str:
 
 models.add_command(trial_command)
 models.add_command(promote_command)
+models.add_command(compare_command)
+models.add_command(threshold_command)

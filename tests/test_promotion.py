@@ -179,3 +179,22 @@ def test_a_version_is_not_put_in_the_place_of_another_than_it_was_compared_with(
     with pytest.raises(ModelError, match="v3 has become the active version"):
         switch(settings, comparison, by="a test")
     assert active_version(mode) == "v3"
+
+
+def test_any_two_versions_are_compared_and_nothing_is_switched(
+    taught: tuple[Settings, Path], mode: Path, run: Callable[..., Result]
+) -> None:
+    before = (mode / state.STATE).read_bytes()
+    compare = ["models", "compare", "colours"]
+    data = ["--data", str(taught[1])]
+    result = CliRunner().invoke(main, [*compare, "v2", "v3", *data, "--json"])
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert (facts["candidate"], facts["active"], facts["pictures"]["pictures"]) == ("v2", "v3", 36)
+    assert facts["verdict"]["pairs"] == {"both": 24, "candidate": 12, "active": 0, "neither": 0}
+    text = CliRunner().invoke(main, [*compare, "v3", "v2", *data]).stdout
+    assert "Only v3 has 0 right, only v2 12" in text
+    assert "Limit" not in text
+    assert (mode / state.STATE).read_bytes() == before
+    assert "cannot be compared with itself" in CliRunner().invoke(main, [*compare, "v2", "v2"]).output
+    assert "There is no version v9" in CliRunner().invoke(main, [*compare, "v2", "v9"]).output

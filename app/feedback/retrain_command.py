@@ -10,6 +10,7 @@ import click
 
 from app.config import read_settings
 from app.errors import OperatorError
+from app.training.progress import events_option, progress_for
 
 
 @click.command("retrain")
@@ -23,7 +24,10 @@ from app.errors import OperatorError
 @click.option("--why", default="", help="A word for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--by", default=getpass.getuser, hidden=True)
-def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as_json: bool, by: str) -> None:
+@events_option
+def retrain_command(
+    mode: str, when: int | None, data: Path | None, why: str, as_json: bool, by: str, events: bool
+) -> None:
     """Teach MODE what was corrected, and put the new version into service if it is better.
 
     The active version's own photos and the accepted corrections are gathered, looked over and learned from with the
@@ -39,13 +43,12 @@ def retrain_command(mode: str, when: int | None, data: Path | None, why: str, as
     from app.feedback.migrations import migrate
     from app.feedback.retraining import retrain, wait_for
     from app.feedback.trouble import one_line
-    from app.training.progress import Terminal
     from app.training.promote_command import STATUS
     from app.training.report import report_json
     from app.training.terminal import report_text
     from app.training.verdict_text import comparison_text
 
-    progress = Terminal()
+    progress = progress_for(events)
     try:
         with closing(Database(settings.database)) as database:
             migrate(database)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.training.promotion import Comparison
 
 POLL_S = 5.0
-Say = Callable[[str], None]
+Say = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,12 @@ def wait_for(count: int, database: Database, models_dir: Path, mode: str, say: S
         try:
             there = count_new(database, models_dir, mode)
             line = f"{there} of {count} new corrections of {mode} are accepted."
+            line_zh = f"模式 {mode} 已采纳 {there} 条新纠正，共需 {count} 条。"
         except SQLAlchemyError as error:
             there, line = 0, f"The database does not answer, and is asked again: {one_line(error)}"
+            line_zh = "数据库没有响应，稍后重试。"
         if line != told:
-            say(line)
+            say(line, line_zh)
             told = line
         if there >= count:
             return
@@ -90,12 +92,12 @@ def retrain(
     accepted = accepted_pictures(database, settings.models_dir, mode)
     private = folder_of(settings.models_dir)
     gathered = _gather(folder, manifest, accepted, private)
-    for line in _sentences(gathered):
-        progress.say(line)
+    for en, zh in _sentences(gathered):
+        progress.say(en, zh)
     title = manifest.title
     order = Order(gathered.dataset, mode, _options(manifest), title.en, title.zh, private=private)
     outcome = train(order, settings, progress)
-    comparison = compare_versions(settings, mode, outcome.version, data)
+    comparison = compare_versions(settings, mode, outcome.version, data, progress=progress)
     promoted = switch(settings, comparison, by=by, why=why)
     used = [picture.correction_id for picture in accepted if picture.sha256 in gathered.taken]
     mark_used(database, used, outcome.version)
@@ -141,18 +143,25 @@ def _options(manifest: Manifest) -> "Options":
         ) from error
 
 
-def _sentences(gathered: "Gathered") -> Iterable[str]:
-    """What was gathered, for the operator."""
+def _sentences(gathered: "Gathered") -> Iterable[tuple[str, str]]:
+    """What was gathered, for the operator, in English and Chinese."""
     from app.training.gathering import ENOUGH_FOR_A_CLASS
 
     parts = {part: len(samples) for part, samples in gathered.dataset.parts().items()}
     yield (
         f"Gathered {parts['train']} photos to learn from and {parts['test']} to be judged on; "
-        f"{len(gathered.taken)} of them are corrections."
+        f"{len(gathered.taken)} of them are corrections.",
+        f"共有 {parts['train']} 张照片用于学习，{parts['test']} 张用于检验，其中 {len(gathered.taken)} 张来自纠正。",
     )
     if gathered.gone:
-        yield f"{gathered.gone} photos of the version before are gone or changed, and are left out."
+        yield (
+            f"{gathered.gone} photos of the version before are gone or changed, and are left out.",
+            f"上一版本的照片中有 {gathered.gone} 张已删除或改动，不再使用。",
+        )
     for name, count in gathered.begun.items():
-        yield f"New class: {name} ({count} photos to learn from)."
+        yield f"New class: {name} ({count} photos to learn from).", f"新增类别：{name}（{count} 张照片用于学习）。"
     for name, count in gathered.too_few.items():
-        yield f"Not yet a class: {name} has {count} photos to learn from, and {ENOUGH_FOR_A_CLASS} are needed."
+        yield (
+            f"Not yet a class: {name} has {count} photos to learn from, and {ENOUGH_FOR_A_CLASS} are needed.",
+            f"{name} 暂时不能成为类别：用于学习的照片有 {count} 张，至少需要 {ENOUGH_FOR_A_CLASS} 张。",
+        )

@@ -1,8 +1,8 @@
 """What lies under `models/`: which modes, from which files, and whether any of them has changed."""
 
 import re
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.errors import ModelError
@@ -24,7 +24,7 @@ _states: dict[Path, tuple[Signature, State]] = {}
 class Entry:
     """One mode found. `path`: a version's folder, or a `.pth` file; `problem`: why it cannot be looked at further.
 
-    `trial`: what its state says runs beside the version at `path`.
+    `trial`: what its state says runs beside the version at `path`; `thresholds`: those that it sets, by version.
     """
 
     key: str
@@ -33,6 +33,7 @@ class Entry:
     signature: Signature = ()
     problem: str | None = None
     trial: Trial | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def scan(models_dir: Path) -> dict[str, Entry]:
@@ -69,7 +70,7 @@ def _mode_folder(folder: Path) -> Entry | None:
     if state.active is not None:
         path = folder / state.active
         watched = [path / MANIFEST, path / HEAD, path / NETWORK]  # not the state: a trial leaves the active one alone
-        return Entry(folder.name, path, signature=_signature(watched), trial=state.trial)
+        return Entry(folder.name, path, signature=_signature(watched), trial=state.trial, thresholds=state.thresholds)
     checkpoints = sorted(folder.glob("*.pth"))
     return _checkpoint(folder.name, checkpoints[0]) if checkpoints else None
 

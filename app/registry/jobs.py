@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from app.config import ROOT
 from app.errors import Conflict, NotFound
 from app.registry.files import write_file
+from app.registry.job_log import failure_in, words_of
 from app.registry.manifest import is_key
 from app.registry.state import now
 
@@ -33,7 +34,7 @@ TAIL = 4000
 """Characters of a job's output that are shown, the last ones."""
 _JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
 
-Kind = Literal["promote", "retrain", "export"]
+Kind = Literal["train", "retrain", "promote", "compare", "export"]
 FILES = "{files}"
 """As an argument: the folder for what the command writes, `files` in the job's own."""
 
@@ -130,17 +131,24 @@ def state_of(models_dir: Path, job: Job) -> Literal["running", "done", "failed",
 
 
 def described(models_dir: Path, job: Job) -> dict[str, Any]:
-    """A job for programs: what it is, what has become of it, its answer, and the end of its output."""
+    """A job for programs: what it is, what has become of it, its answer, and the end of its output.
+
+    `error`: why it failed, for people, where its command could say.
+    """
     folder, state = models_dir / ".jobs" / job.id, state_of(models_dir, job)
     job = read_job(models_dir, job.id)
     result = None
     with suppress(OSError, ValueError):
         result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
-    output = ""
-    with suppress(OSError):
-        output = (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace")[-TAIL:]
+    said = words_of(log_of(models_dir, job))
+    error = failure_in(said, models_dir) if state == "failed" else None
     about = job.model_dump(mode="json", include={"id", "kind", "mode", "started", "ended", "exit_status"})
-    return {**about, "state": state, "result": result, "output": output}
+    return {**about, "state": state, "result": result, "error": error, "output": "\n".join(said)[-TAIL:]}
+
+
+def log_of(models_dir: Path, job: Job) -> Path:
+    """What its command says of itself while it runs; see `job_log`."""
+    return models_dir / ".jobs" / job.id / _OUTPUT
 
 
 def files_of(models_dir: Path, job: Job) -> list[Path]:
@@ -168,6 +176,7 @@ def cancel(models_dir: Path, job: Job) -> None:
 
 def _supervise(folder: Path, lock: int) -> None:
     """In the job's own process: run the command, which holds the lock, too, and write down how it ended."""
+    _step_back()
     job = Job.model_validate_json((folder / _JOB).read_bytes())
     with (folder / _RESULT).open("wb") as result, (folder / _OUTPUT).open("wb") as output:
         arguments = [str(folder / "files") if argument == FILES else argument for argument in job.arguments]
@@ -175,6 +184,16 @@ def _supervise(folder: Path, lock: int) -> None:
         done = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, pass_fds=[lock], check=False)  # noqa: S603
         status = done.returncode
     _write(folder, job.model_copy(update={"exit_status": status, "ended": now()}))
+
+
+def _step_back() -> None:
+    """Let whatever else wants the processor have it: this process, and those that it starts, take what is left over."""
+    with suppress(OSError):
+        os.nice(19)
+    with suppress(OSError, AttributeError):  # Linux alone has it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):  # Linux may weigh a whole session at once, and forget what its processes wish for
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
 def _is_locked(folder: Path) -> bool:

@@ -10,13 +10,13 @@ from app.errors import BaseModeFixed, ModelError, UnknownMode, UnknownVersion, V
 from app.registry.catalog import BASE_MODE, Entry, scan
 from app.registry.files import remove_whole
 from app.registry.manifest import Manifest, Title, is_key
-from app.registry.state import MANIFEST, State, Trial, deleting, history_of
+from app.registry.state import MANIFEST, Event, State, Trial, deleting, history_of, set_threshold
 
 
 class VersionRecord(BaseModel):
     """One version. `complete`: its manifest and tensors are there; else what the manifest would say is unknown.
 
-    `size`: bytes on disk. `classes`: how many.
+    `size`: bytes on disk. `classes`: how many. `threshold`: the one in force; `own_threshold`: the version's own.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +31,7 @@ class VersionRecord(BaseModel):
     classes: int | None = None
     backbone: str | None = None
     threshold: float | None = None
+    own_threshold: float | None = None
     metrics: dict[str, Any] = {}
     parent: str | None = None
     imported_from: str | None = None
@@ -104,6 +105,22 @@ def delete_version(models_dir: Path, key: str, version: str, *, by: str, why: st
         remove_whole(folder)
 
 
+def decide_threshold(
+    models_dir: Path, key: str, version: str | None, threshold: float | None, *, by: str, why: str
+) -> Event:
+    """Set the threshold of a version (None: the active one), or with None give it its own again.
+
+    Raises:
+        BaseModeFixed, UnknownMode, UnknownVersion: there is none. ModelError: it is not complete, or the state cannot
+        be read.
+    """
+    check_not_base(key)
+    name = version or read_history(models_dir, key).active
+    if name is None:
+        raise UnknownVersion(mode=key[:80], version="")
+    return set_threshold(find_version(models_dir, key, name).parent, name, threshold, by=by, why=why)
+
+
 def _entry(models_dir: Path, key: str) -> Entry:
     entry = scan(models_dir).get(key)
     if entry is None:
@@ -148,7 +165,8 @@ def _version_record(folder: Path, state: State) -> VersionRecord:
         title=manifest.title,
         classes=len(manifest.labels),
         backbone=manifest.backbone.name,
-        threshold=manifest.threshold,
+        threshold=state.thresholds.get(folder.name, manifest.threshold),
+        own_threshold=manifest.threshold,
         metrics=manifest.metrics,
         parent=manifest.parent,
         imported_from=manifest.imported_from,

@@ -8,7 +8,7 @@ from app.registry.state import Event, State
 
 _HEAD = ("mode", "version", "state", "created (UTC)", "accuracy", "classes", "size", "from")
 _DONE = {"first": "first", "promote": "promoted", "rollback": "rolled back", "delete": "deleted",
-         "trial": "on trial", "trial_ended": "trial ended"}  # fmt: skip
+         "trial": "on trial", "trial_ended": "trial ended", "threshold": "threshold set"}  # fmt: skip
 _STEP = 1000
 
 
@@ -31,7 +31,9 @@ def event_line(event: Event) -> str:
     instead = f" instead of {event.before}" if event.before and event.action in ("promote", "rollback") else ""
     forced = ", forced" if event.forced else ""
     why = f": {event.why}" if event.why else ""
-    done = f"{event.version} {_DONE[event.action]}{instead}{forced}"
+    own = "its own" if event.threshold is None else f"{event.threshold:g}"
+    threshold = f" to {own}" if event.action == "threshold" else ""
+    done = f"{event.version} {_DONE[event.action]}{threshold}{instead}{forced}"
     return f"{event.at:%Y-%m-%d %H:%M:%S} UTC  {done}, by {event.by}{why}"
 
 

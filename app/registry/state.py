@@ -1,4 +1,7 @@
-"""`state.json`: which version of a mode is active, what runs beside it, and how that came about, in one atomic file."""
+"""`state.json`: which version of a mode is active, what runs beside it, and how that came about, in one atomic file.
+
+Versions never change. What people decide about one, such as its threshold, stands here beside it.
+"""
 
 import fcntl
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ STATE = "state.json"
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
 
-Action = Literal["first", "promote", "rollback", "trial", "trial_ended", "delete"]
+Action = Literal["first", "promote", "rollback", "trial", "trial_ended", "delete", "threshold"]
 _SWITCHES = ("first", "promote", "rollback")
 _NOBODY, _FOUND = "unknown", "found with no state.json: the newest version"
 
@@ -24,7 +27,8 @@ _NOBODY, _FOUND = "unknown", "found with no state.json: the newest version"
 class Event(BaseModel):
     """One change. `before`: what was active until then.
 
-    `version`: what became active, or what the trial ran, or what was deleted.
+    `version`: what became active, or what the trial ran, what was deleted, or whose threshold was set, to `threshold`
+    (None: to its own again).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +40,7 @@ class Event(BaseModel):
     by: str
     why: str
     forced: bool = False
+    threshold: float | None = None
 
 
 class Trial(BaseModel):
@@ -50,12 +55,16 @@ class Trial(BaseModel):
 
 
 class State(BaseModel):
-    """What `state.json` holds. `history`: oldest first; it is part of the file, so that it never disagrees with it."""
+    """What `state.json` holds. `history`: oldest first; it is part of the file, so that it never disagrees with it.
+
+    `thresholds`: by version, where somebody set another than the version's own.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     active: str | None = None
     trial: Trial | None = None
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     history: tuple[Event, ...] = ()
 
     def served_at(self, moment: datetime) -> Event | None:
@@ -154,7 +163,7 @@ def adding(mode_folder: Path, version: str, *, by: str, why: str) -> Iterator[No
         yield
         if before.active is None:
             event = Event(at=now(), action="first", version=version, by=by, why=why)
-            _write(mode_folder, State(active=version, history=(*before.history, event)))
+            _write(mode_folder, before.model_copy(update={"active": version, "history": (*before.history, event)}))
 
 
 @contextmanager
@@ -164,7 +173,8 @@ def deleting(mode_folder: Path, version: str, *, by: str, why: str) -> Iterator[
         before = read_state(mode_folder)
         yield before
         event = Event(at=_after(before), action="delete", version=version, before=before.active, by=by, why=why)
-        _write(mode_folder, before.model_copy(update={"history": (*before.history, event)}))
+        thresholds = {name: value for name, value in before.thresholds.items() if name != version}
+        _write(mode_folder, before.model_copy(update={"thresholds": thresholds, "history": (*before.history, event)}))
 
 
 def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: str, forced: bool = False) -> Event:
@@ -183,7 +193,36 @@ def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: s
             at=_after(before), action=action, version=version, before=before.active, by=by, why=why, forced=forced
         )
         trial = None if before.trial and before.trial.version == version else before.trial
-        _write(mode_folder, State(active=version, trial=trial, history=(*before.history, event)))
+        _write(
+            mode_folder,
+            before.model_copy(update={"active": version, "trial": trial, "history": (*before.history, event)}),
+        )
+    return event
+
+
+def set_threshold(mode_folder: Path, version: str, threshold: float | None, *, by: str, why: str) -> Event:
+    """Let `version` say "unknown" below `threshold` (0 to 1), or below its own again (None), wherever it answers.
+
+    Raises:
+        ModelError: there is no complete version of that name, or `state.json` cannot be read.
+    """
+    with locked(mode_folder):
+        before = read_state(mode_folder)
+        if version not in complete_versions(mode_folder):
+            raise ModelError(f"there is no complete version {version}")
+        thresholds = {name: value for name, value in before.thresholds.items() if name != version}
+        if threshold is not None:
+            thresholds[version] = threshold
+        event = Event(
+            at=_after(before),
+            action="threshold",
+            version=version,
+            before=before.active,
+            by=by,
+            why=why,
+            threshold=threshold,
+        )
+        _write(mode_folder, before.model_copy(update={"thresholds": thresholds, "history": (*before.history, event)}))
     return event
 
 

@@ -1,6 +1,8 @@
 """A backbone in memory: one for all the modes that stand on it."""
 
-from torch import Tensor
+from collections.abc import Callable
+
+from torch import Tensor, nn
 
 from app.serving.compile import compile_backbone
 from app.vision.networks import SplitNetwork
@@ -9,6 +11,9 @@ from app.vision.transform import Transform
 
 class Backbone:
     """A compiled network without its head. Two modes share one exactly when they share its `fingerprint`."""
+
+    read_again: Callable[[], nn.Module] | None = None
+    """Reads the plain network from where it lay when it was loaded; raises a WanwuError where it cannot."""
 
     def __init__(self, network: SplitNetwork, fingerprint: str, transform: Transform, precision: str) -> None:
         self.name = network.name

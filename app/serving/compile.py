@@ -28,9 +28,10 @@ SAME = 1e-4
 
 Forward = Callable[[Tensor], Tensor]
 
-_compiling = threading.Lock()
+taking_apart = threading.Lock()
 """torch.fx and the quantiser change how every module is called while they take one apart: one thread at a time. What
-serves meanwhile must not notice, and so calls the `forward` of a trace, never the module."""
+serves meanwhile must not notice, and so calls the `forward` of a trace, never the module; who must call a module holds
+this, too."""
 
 
 def compile_backbone(backbone: nn.Module, transform: Transform, precision: str) -> tuple[Forward, str]:
@@ -39,7 +40,7 @@ def compile_backbone(backbone: nn.Module, transform: Transform, precision: str) 
     A lower precision that disagrees with float32 on this machine, or is not to be had, falls back, and the log says so.
     A lone picture is quickest on as many threads as torch has here, more of them on one.
     """
-    with _compiling:
+    with taking_apart:
         return _compile(backbone, transform, precision)
 
 

@@ -29,6 +29,9 @@ class Head(Protocol):
     def logits(self, features: Tensor) -> Tensor:
         """Float32 features `[n, width]` to logits `[n, classes]`."""
 
+    def evidence(self, features: Tensor) -> Tensor:
+        """What in features `[n, width]` speaks for each class, `[n, classes]`, as a function with gradients."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearHead:
@@ -50,7 +53,11 @@ class LinearHead:
     def logits(self, features: Tensor) -> Tensor:
         """Float32 features `[n, width]` to logits `[n, classes]`."""
         with torch.inference_mode():
-            return functional.linear(features, self.weight, self.bias)
+            return self.evidence(features)
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """The same, with gradients."""
+        return functional.linear(features, self.weight, self.bias)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +84,13 @@ class NeighbourHead:
             nearest = alike.topk(min(self.k, len(self.labels)), dim=1).indices
             votes = functional.one_hot(self.labels[nearest], self.classes).sum(dim=1).float()
             return (votes + SMOOTHING).log()
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """How like the features `[n, width]` are to the nearest stored photo of each class, `[n, classes]`: votes have
+        no gradients. 0 for a class without a photo."""
+        alike = functional.normalize(features, dim=1) @ self.neighbours.T
+        nearest = alike.new_zeros(len(alike), self.classes)
+        return nearest.scatter_reduce(1, self.labels.expand_as(alike), alike, "amax", include_self=False)
 
 
 def head_of(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Head:

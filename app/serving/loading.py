@@ -1,7 +1,7 @@
 """From files to modes: every mode on a backbone, every backbone loaded once and shared."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -13,6 +13,7 @@ from app.errors import ModelError, WeightsError
 from app.registry.catalog import BASE_MODE, Entry
 from app.registry.checkpoint import CHECKPOINT_NETWORK, PLAIN_THRESHOLD, read_checkpoint
 from app.registry.manifest import Manifest
+from app.registry.state import history_of
 from app.registry.versions import read_version
 from app.serving.backbone import Backbone
 from app.serving.head import Head, LinearHead, head_of
@@ -27,6 +28,9 @@ IMAGENET_CLASSES = 1000
 BASE_THRESHOLD = 0.2
 """For `imagenet`: calls 4 % of 120 well-known photographs unknown with ResNet-18, 2 % with EfficientNet-Lite0, where
 0.6, which tutorials advise, calls 29 % and 17 % so (measured with the tests' weights)."""
+
+
+Read = Callable[[], Mapping[str, Tensor]]
 
 
 class Loader:
@@ -45,8 +49,7 @@ class Loader:
             WeightsError: what was found cannot be used.
         """
         weights = find_weights(self._settings)
-        state = weights.state_dict()
-        backbone, head = self._from_network(weights.name, state, transform_of(weights.name))
+        backbone, head = self._from_network(weights.name, weights.state_dict, transform_of(weights.name))
         return Mode(
             key=BASE_MODE,
             title_en="1000 everyday things",
@@ -93,7 +96,7 @@ class Loader:
         manifest, tensors = read_version(entry.path)
         if manifest.mode != entry.key:
             raise ModelError(f"its manifest is of the mode {manifest.mode}")
-        backbone, head = self._manifest_network(manifest, tensors)
+        backbone, head = self._manifest_network(manifest, tensors, entry.path)
         return Mode(
             key=entry.key,
             title_en=manifest.title.en,
@@ -102,7 +105,7 @@ class Loader:
             backbone=backbone,
             head=head,
             temperature=manifest.temperature,
-            threshold=manifest.threshold,
+            threshold=history_of(entry.path.parent).thresholds.get(entry.path.name, manifest.threshold),
             model=ModelIdentity(
                 name=backbone.name,
                 version=manifest.version,
@@ -112,10 +115,10 @@ class Loader:
             ),
         )
 
-    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor]) -> tuple[Backbone, Head]:
+    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> tuple[Backbone, Head]:
         reference = manifest.backbone
         if reference.tuned:
-            return self._from_network(reference.name, tensors, manifest.transform)
+            return self._from_network(reference.name, lambda: read_version(path)[1], manifest.transform, tensors)
         head = head_of(manifest, tensors)
         return self._shared(manifest), head
 
@@ -128,7 +131,7 @@ class Loader:
                 return backbone
             weights = find_network_weights(reference.name, self._settings)
             if weights is not None:
-                backbone, _ = self._from_network(weights.name, weights.state_dict(), manifest.transform)
+                backbone, _ = self._from_network(weights.name, weights.state_dict, manifest.transform)
         if backbone is None or backbone.fingerprint != reference.fingerprint:
             raise ModelError(
                 f"it was trained on {reference.name} weights that are not here ({reference.fingerprint[:8]}); "
@@ -146,8 +149,8 @@ class Loader:
             raise ModelError(f"its head has {classes} classes and its labels file {len(labels)}")
         backbone, head = base.backbone, LinearHead(checkpoint.weight, checkpoint.bias)
         if checkpoint.backbone is not None:
-            whole = {**checkpoint.backbone, "fc.weight": head.weight, "fc.bias": head.bias}
-            backbone, head = self._from_network(CHECKPOINT_NETWORK, whole, transform_of(CHECKPOINT_NETWORK))
+            transform = transform_of(CHECKPOINT_NETWORK)
+            backbone, head = self._from_network(CHECKPOINT_NETWORK, lambda: _whole(entry.path), transform)
         return self.plain(entry.key, entry.path, labels, backbone, head)
 
     def plain(self, key: str, path: Path, labels: tuple[Label, ...], backbone: Backbone, head: LinearHead) -> Mode:
@@ -166,17 +169,27 @@ class Loader:
         )
 
     def _from_network(
-        self, name: str, state: Mapping[str, Tensor], transform: Transform
+        self, name: str, read: Read, transform: Transform, state: Mapping[str, Tensor] | None = None
     ) -> tuple[Backbone, LinearHead]:
-        """A whole network's state_dict as a backbone, shared where its fingerprint is known, and its head."""
-        network = build(name, state)
+        """A whole network's state_dict as a backbone, shared where its fingerprint is known, and its head.
+
+        `read` reads the state_dict, now unless `state` has been read already, and perhaps again.
+        """
+        network = build(name, read() if state is None else state)
         key = fingerprint(network.backbone.state_dict())
         with self._lock:
             backbone = self._backbones.get(_key(key, transform))
             if backbone is None:
                 backbone = self._backbone(network, key, transform, self._settings.precision)
+                backbone.read_again = lambda: build(name, read()).backbone
                 self._backbones[_key(key, transform)] = backbone
         return backbone, LinearHead(network.weight, network.bias)
+
+
+def _whole(path: Path) -> Mapping[str, Tensor]:
+    """The state_dict of a checkpoint that holds a whole network."""
+    checkpoint = read_checkpoint(path)
+    return {**(checkpoint.backbone or {}), "fc.weight": checkpoint.weight, "fc.bias": checkpoint.bias}
 
 
 def _key(fingerprint_: str, transform: Transform) -> str:

@@ -21,6 +21,8 @@ from app.serving.strikes import Strikes
 LOG = logging.getLogger(__name__)
 WATCH_INTERVAL_S = 0.5
 
+_Seen = tuple[Signature, Trial | None, Mapping[str, float]]
+
 
 class ModelManager:
     """Holds every mode in one table, replaced whole; a request takes its mode, and the trial beside it, in one step.
@@ -33,7 +35,7 @@ class ModelManager:
         self._loader = Loader(settings)
         self._table: Mapping[str, Arms] = {}
         self._problems: Mapping[str, str] = {}
-        self._seen: dict[str, tuple[Signature, Trial | None]] = {}
+        self._seen: dict[str, _Seen] = {}
         self.strikes = Strikes(settings.models_dir)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -173,13 +175,13 @@ class ModelManager:
                 problems.pop(gone, None)
                 del self._seen[gone]
                 LOG.info("mode %s is gone", gone)
-            new = [entry for key, entry in entries.items() if self._seen.get(key) != (entry.signature, entry.trial)]
+            new = [entry for key, entry in entries.items() if self._seen.get(key) != _seen(entry)]
             for entry in new:
                 before = table.get(entry.key)
                 active = self._active(entry, base, before, problems)
                 if active is not None:
                     table[entry.key] = self._arms(active, entry, base, before)
-                self._seen[entry.key] = (entry.signature, entry.trial)
+                self._seen[entry.key] = _seen(entry)
             self._problems = problems
             self._table = {**table, BASE_MODE: Arms(base)}
             if new:
@@ -188,7 +190,8 @@ class ModelManager:
     def _active(self, entry: Entry, base: Mode, before: Arms | None, problems: dict[str, str]) -> Mode | None:
         """The mode that serves from now on: a new one, or the one before where it is the same or the new is refused."""
         served = before.active if before else None
-        if entry.key in self._seen and self._seen[entry.key][0] == entry.signature:
+        seen = self._seen.get(entry.key)
+        if seen and seen[0] == entry.signature and _same_threshold(seen, entry, entry.path.name):
             return served
         try:
             mode = self._loader.custom(entry, base)
@@ -207,8 +210,9 @@ class ModelManager:
         if plan is None:
             return Arms(active)
         running = before.contender if before else None
-        if running and running.plan.version == plan.version:  # versions never change; perhaps its share did
-            return Arms(active, Contender(running.mode, plan))
+        seen = self._seen.get(entry.key)
+        if running and seen and running.plan.version == plan.version and _same_threshold(seen, entry, plan.version):
+            return Arms(active, Contender(running.mode, plan))  # versions never change; perhaps its share did
         try:
             mode = self._loader.custom(Entry(entry.key, entry.path.parent / plan.version), base)
         except Exception as error:  # whatever it is, it must not keep others from being followed
@@ -217,3 +221,11 @@ class ModelManager:
             return Arms(active, refused=reason)
         LOG.info("mode %s tries the version %s (%s, share %g)", entry.key, plan.version, plan.kind, plan.share)
         return Arms(active, Contender(mode, plan))
+
+
+def _seen(entry: Entry) -> _Seen:
+    return entry.signature, entry.trial, entry.thresholds
+
+
+def _same_threshold(seen: _Seen, entry: Entry, version: str) -> bool:
+    return seen[2].get(version) == entry.thresholds.get(version)

@@ -9,10 +9,13 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from functools import partial
 
+from torch import Tensor
+
 from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
 from app.serving.arms import Arms
 from app.serving.batching import Answer, Batcher, decoded
+from app.serving.explanation import Explainer
 from app.serving.manager import ModelManager
 from app.serving.mode import Mode
 from app.serving.shadow import Background, Shadow
@@ -30,6 +33,7 @@ class Recogniser:
         self._settings = settings
         self._batcher = Batcher(settings.torch_threads)
         self._background = Background(settings.max_pixels)
+        self._explainer = Explainer()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._seconds_a_picture = 0.05
@@ -83,10 +87,26 @@ class Recogniser:
             self._background.show(shadow, zip(pictures, outcomes, strict=True))
         return outcomes
 
+    def explain(
+        self,
+        mode: Mode,
+        asked: Sequence[tuple[Tensor, Sequence[int]]],
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> list[Tensor]:
+        """Where `mode` looked: for each picture `[3, crop, crop]` with its class indices, maps as `grad_cam` gives.
+
+        Raises:
+            Busy, DeadlineExceeded, CallerGone: as `recognise`. NotExplained: the mode's network cannot be read again.
+        """
+        with self._admitted(len(asked)):
+            deadline = time.perf_counter() + self._settings.deadline_s
+            return [self._explainer.explain(mode, *one, deadline, is_wanted) for one in asked]
+
     def close(self) -> None:
         """Let what is inside finish, then stop the threads; `models/` is no longer followed."""
         self.manager.close()
         self._batcher.close()
+        self._explainer.close()
         self._background.close()
 
     @contextmanager

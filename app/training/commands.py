@@ -1,5 +1,6 @@
 """`python -m app train`: its options are made from the fields of `Options`."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType, UnionType
@@ -12,6 +13,7 @@ from pydantic.fields import FieldInfo
 from app.config import read_settings
 from app.errors import DataError
 from app.training.options import Options
+from app.training.progress import events_option, progress_for
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -66,22 +68,40 @@ def read_options(values: dict[str, Any]) -> Options:
 @click.option("--title-en", help="The mode's name for people. Default: the key.")
 @click.option("--title-zh", help="The same in Chinese.")
 @click.option("--resume", is_flag=True, help="Go on with the same run, where it was killed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
+@click.option("--by", default="training", hidden=True)
+@events_option
 @with_options
-def train(data: Path, mode: str, title_en: str | None, title_zh: str | None, resume: bool, **values: object) -> None:
+def train(
+    data: Path,
+    mode: str,
+    title_en: str | None,
+    title_zh: str | None,
+    resume: bool,
+    as_json: bool,
+    by: str,
+    events: bool,
+    **values: object,
+) -> None:
     """Teach your own classes from the labelled photos in DATA; a running server picks the mode up.
 
     DATA: class folders of photos, train/ val/ test/ folders of these, list files (`path label` lines), or a zip of any.
     """
     options = read_options(values)
-    from app.training.progress import Terminal
+    from app.registry.state import active_version
     from app.training.report import REPORT_HTML, report_json
     from app.training.run import Order, train
     from app.training.terminal import report_text
 
-    order = Order(data, mode, options, title_en, title_zh, resume)
+    order = Order(data, mode, options, title_en, title_zh, resume, by=by)
     try:
-        outcome = train(order, read_settings(), Terminal())
+        outcome = train(order, read_settings(), progress_for(events))
     except KeyboardInterrupt:
         raise click.ClickException("Stopped before there was anything to keep; --resume goes on from here.") from None
-    click.echo(report_text(report_json(outcome)))
+    facts = report_json(outcome)
+    if as_json:
+        active = active_version(outcome.folder.parent) == outcome.version
+        click.echo(json.dumps({**facts, "active": active}, ensure_ascii=False, indent=1))
+        return
+    click.echo(report_text(facts))
     click.echo(f"Written: {outcome.folder} (the report: {REPORT_HTML})")

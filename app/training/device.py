@@ -59,7 +59,7 @@ def choose_device(wanted: str = "auto", precision: str = "auto") -> Device:
     return Device(kind, getattr(torch, precision))
 
 
-def fitted(batch_size: int, attempt: Callable[[int], Result], say: Callable[[str], None]) -> tuple[Result, int]:
+def fitted(batch_size: int, attempt: Callable[[int], Result], say: Callable[[str, str], None]) -> tuple[Result, int]:
     """`attempt(size)` with the first of batch_size, batch_size / 2, … that fits into memory, and that size.
 
     Raises:
@@ -77,7 +77,10 @@ def fitted(batch_size: int, attempt: Callable[[int], Result], say: Callable[[str
         batch_size = max(batch_size // 2, 1)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        say(f"Memory does not suffice: going on with {batch_size} pictures at a time.")
+        say(
+            f"Memory does not suffice: going on with {batch_size} pictures at a time.",
+            f"内存不足，改为每次处理 {batch_size} 张照片。",
+        )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from app.training.base import Base
 from app.training.features import FeatureReader, Views, views_for
 from app.training.head import Examples, Fitted, fit_best, refit
 from app.training.options import CLASSIC, Options
+from app.training.progress import Progress
 from app.training.trained import Answers, Trained
 
 
@@ -39,11 +40,11 @@ class Frozen:
             return self._classic(train, validation, everything)
         return self._head(train, validation, everything)
 
-    def fit_head(self) -> Fitted:
+    def fit_head(self, progress: Progress) -> Fitted:
         """The head alone, never shown the validation part: what the tuned recipes start from."""
         train = self.examples("train", self.dataset.train, self.views())
         validation = self.examples("validation", self.dataset.validation, self.plain())
-        return fit_best(train, validation, len(self.dataset.classes), self.options)
+        return fit_best(train, validation, len(self.dataset.classes), self.options, progress)
 
     def examples(self, name: str, samples: tuple[Sample, ...], views: Views) -> Examples:
         """Features and labels of one part, and the teacher's logits of the very same views."""
@@ -65,8 +66,9 @@ class Frozen:
 
     def _head(self, train: Examples, validation: Examples, everything: Examples | None) -> Trained:
         classes = len(self.dataset.classes)
-        first = fit_best(train, validation, classes, self.options)
-        last = refit(everything, first, classes, self.options) if everything else first
+        progress = self.reader.progress
+        first = fit_best(train, validation, classes, self.options, progress)
+        last = refit(everything, first, classes, self.options, progress) if everything else first
         head = LinearHead(last.weight, last.bias)
         return Trained(
             tensors={"weight": last.weight, "bias": last.bias},

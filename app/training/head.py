@@ -13,6 +13,7 @@ from app.training.loop import Stage, Work
 from app.training.loss import DistillationLoss, annealed, balanced_weights, calibrated_loss, loss_for
 from app.training.options import Options
 from app.training.outcome import EpochRecord
+from app.training.progress import SILENT, Progress
 from app.training.schedule import Schedule
 
 EPOCHS, BATCH, PATIENCE = 60, 128, 15
@@ -89,22 +90,24 @@ def class_means(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor,
     return 2 * means, bias
 
 
-def fit_best(train: Examples, validation: Examples, classes: int, options: Options) -> Fitted:
+def fit_best(
+    train: Examples, validation: Examples, classes: int, options: Options, progress: Progress = SILENT
+) -> Fitted:
     """A head in the manner that does best on the validation part, over all the views that there are of it."""
     manners: tuple[Manner, ...] = MANNERS
     if options.weight_decay is not None:
         manners = tuple(Manner(shrinkage, options.weight_decay) for shrinkage in {one.shrinkage: 0 for one in MANNERS})
-    problem = _Problem(train, classes, options)
+    problem = _Problem(train, classes, options, progress)
     return min((problem.fit(manner, validation) for manner in manners), key=lambda one: one.figure)
 
 
-def refit(everything: Examples, chosen: Fitted, classes: int, options: Options) -> Fitted:
+def refit(everything: Examples, chosen: Fitted, classes: int, options: Options, progress: Progress = SILENT) -> Fitted:
     """The head `chosen`, once more in the same manner, from the training and the held-back part together.
 
     It takes the whole schedule: the decay alone already holds this convex problem back, while the epoch at which so few
     photos gained no more is mostly luck.
     """
-    again = fit_with(everything, None, classes, options, chosen.manner)
+    again = _Problem(everything, classes, options, progress).fit(chosen.manner, None)
     return replace(again, history=chosen.history, stopped_because=chosen.stopped_because)
 
 
@@ -116,8 +119,8 @@ def fit_with(train: Examples, validation: Examples | None, classes: int, options
 class _Problem:
     """The rows that a head learns from: centred, and brought to a length of about 1, so that learning is quick."""
 
-    def __init__(self, train: Examples, classes: int, options: Options) -> None:
-        self.options, self.classes = options, classes
+    def __init__(self, train: Examples, classes: int, options: Options, progress: Progress = SILENT) -> None:
+        self.options, self.classes, self.progress = options, classes, progress
         self.scale = float(train.features.norm(dim=2).mean())
         self.rows = _plain_as_often(train.features).flatten(0, 1) / self.scale
         self.centre = self.rows.mean(0)
@@ -144,7 +147,13 @@ class _Problem:
         if validation is not None:
             seen = (validation.features.flatten(0, 1) / self.scale - self.centre) @ to_white
             validate = partial(self._validate, averaged, seen, validation.labels.repeat(len(validation.features)))
-        stage.run(Work(lambda epoch, schedule: self._epoch(head, rows, epoch, schedule, optimizer), validate))
+        self.progress.start("head: epochs" if validation else "head again: epochs", stage.epochs)
+        stage.run(
+            Work(lambda epoch, schedule: self._epoch(head, rows, epoch, schedule, optimizer), validate),
+            # Without a validation part there is no curve to go on drawing.
+            lambda record, _: self.progress.advance(1, record if validation else None),
+        )
+        self.progress.finish()
         learned = cast(nn.Linear, averaged.module)
         weight = learned.weight.detach() @ to_white.T
         return Fitted(

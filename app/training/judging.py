@@ -16,6 +16,7 @@ from app.serving.batching import MAX_BATCH
 from app.serving.mode import Mode
 from app.training.evaluation import evaluate
 from app.training.outcome import Predictions
+from app.training.progress import SILENT, Progress
 from app.training.report import Facts, common_confusions, short, threshold_cost
 from app.vision.picture import decode
 
@@ -98,7 +99,7 @@ def class_indices(mode: Mode) -> dict[str, int]:
     return places
 
 
-def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int) -> Answers:
+def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int, progress: Progress = SILENT) -> Answers:
     """What `mode` says of `samples`. Photos that cannot be read, or have more than `max_pixels`, are left out."""
     transform = mode.backbone.transform
 
@@ -119,6 +120,7 @@ def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int) -> Answer
             pictures = [picture for _, picture in pairs if picture is not None]
             if pictures:
                 rows.append(mode.probabilities(mode.backbone.features(torch.stack(pictures))))
+            progress.advance(len(batch))
     if not rows:
         raise DataError("None of these photos can be read.")
     labels = torch.tensor([sample.label for sample in read])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.config import read_settings
+from app.training.progress import events_option, progress_for
 
 if TYPE_CHECKING:
     from app.training.verdict import Decision
@@ -25,8 +26,9 @@ STATUS: dict["Decision", int] = {"promote": 0, "keep": 3, "not_enough_evidence":
 @click.option("--why", default="", help="A word for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--by", default=getpass.getuser, hidden=True)
+@events_option
 def promote_command(
-    mode: str, version: str | None, data: Path | None, force: bool, why: str, as_json: bool, by: str
+    mode: str, version: str | None, data: Path | None, force: bool, why: str, as_json: bool, by: str, events: bool
 ) -> None:
     """Put VERSION of MODE (or MODE@VERSION) into service, if it is better than the active one.
 
@@ -47,7 +49,7 @@ def promote_command(
 
     chosen = version or named
     try:
-        comparison = compare_versions(settings, mode, chosen, data)
+        comparison = compare_versions(settings, mode, chosen, data, progress=progress_for(events))
     except (DataError, ModelError) as error:
         if not force:
             raise

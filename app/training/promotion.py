@@ -23,6 +23,7 @@ from app.training.comparison import dictionary
 from app.training.evaluation import Estimate, wilson
 from app.training.heldout import HeldOut, Picture, held_out
 from app.training.judging import Answers, answers, class_indices
+from app.training.progress import SILENT, Progress
 from app.training.snapshot import Photo, read_snapshot
 from app.training.verdict import MOST_SLOWER, Answered, Verdict, no_pictures, verdict
 
@@ -59,15 +60,23 @@ class Comparison:
         return facts
 
 
-def compare_versions(settings: Settings, mode: str, version: str, data: Path | None = None) -> Comparison:
-    """`version` against the active version of `mode`, on pictures that neither has learned from (`training.heldout`).
+def compare_versions(
+    settings: Settings,
+    mode: str,
+    version: str,
+    data: Path | None = None,
+    against: str | None = None,
+    progress: Progress = SILENT,
+) -> Comparison:
+    """`version` against another of `mode`, the active one unless `against` names it, on pictures that neither has
+    learned from (`training.heldout`). Nothing is switched.
 
     Raises:
-        ModelError: there is no such mode or version, it is the active one, or one of the two cannot be served.
+        ModelError: there is no such mode or version, the two are the same, or one of them cannot be served.
         DataError: the pictures cannot be read.
     """
     folder = settings.models_dir / mode
-    active = rival(settings, mode, version)
+    active = rival(settings, mode, version, against)
     found = held_out(folder / version, folder / active, data, private=settings.models_dir / KEPT_PICTURES)
     *modes, base = served_modes((f"{mode}@{version}", f"{mode}@{active}", BASE_MODE), settings)
     indices = [class_indices(one) for one in modes]
@@ -76,7 +85,9 @@ def compare_versions(settings: Settings, mode: str, version: str, data: Path | N
     found = replace(found, pictures=tuple(one for one in found.pictures if one.label.casefold() in known))
     if not found.pictures:
         return Comparison(mode, version, active, found, no_pictures(version, active), tuple(strange))
-    given = [_answers(*pair, found.pictures, settings) for pair in zip(modes, indices, strict=True)]
+    progress.start("comparing versions", len(modes) * len(found.pictures))
+    given = [_answers(*pair, found.pictures, settings, progress) for pair in zip(modes, indices, strict=True)]
+    progress.finish()
     unreadable = {path for one in given for path in one.unreadable}
     found = replace(found, pictures=tuple(one for one in found.pictures if one.path not in unreadable))
     sides = [_answered(*one, unreadable) for one in zip(modes, indices, given, _milliseconds(modes), strict=True)]
@@ -86,17 +97,22 @@ def compare_versions(settings: Settings, mode: str, version: str, data: Path | N
     return Comparison(mode, version, active, found, judged, tuple(strange), len(unreadable), share)
 
 
-def rival(settings: Settings, mode: str, version: str) -> str:
-    """The active version that `version` would replace.
+def rival(settings: Settings, mode: str, version: str, against: str | None = None) -> str:
+    """The active version that `version` would replace; or `against`, which need not be active.
 
     Raises:
-        ModelError: there is no such mode or version, or it is the active one.
+        ModelError: there is no such mode or version, or the two are the same.
     """
     if mode == BASE_MODE:
         raise ModelError(f"The mode {BASE_MODE} is the baseline and is never replaced.")
     folder = settings.models_dir / mode
-    if not is_key(mode) or not is_key(version) or version not in complete_versions(folder):
-        raise ModelError(f"There is no version {version} of a mode {mode}.")
+    for name in filter(None, (version, against)):
+        if not is_key(mode) or not is_key(name) or name not in complete_versions(folder):
+            raise ModelError(f"There is no version {name} of a mode {mode}.")
+    if against is not None:
+        if against == version:
+            raise ModelError(f"{version} cannot be compared with itself.")
+        return against
     active = active_version(folder)
     if active is None:
         raise ModelError(f"The mode {mode} has no active version.")
@@ -135,9 +151,15 @@ def promote_blindly(settings: Settings, mode: str, version: str, error: str, *, 
     switching.promote(settings, mode, version, by=by, why=reason, forced=True)
 
 
-def _answers(mode: Mode, indices: dict[str, int], pictures: Sequence[Picture | Photo], settings: Settings) -> Answers:
+def _answers(
+    mode: Mode,
+    indices: dict[str, int],
+    pictures: Sequence[Picture | Photo],
+    settings: Settings,
+    progress: Progress = SILENT,
+) -> Answers:
     samples = [Sample(one.path, indices.get(one.label.casefold(), _UNKNOWN)) for one in pictures]
-    return answers(mode, samples, max_pixels=settings.max_pixels)
+    return answers(mode, samples, max_pixels=settings.max_pixels, progress=progress)
 
 
 def _answered(

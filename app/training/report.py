@@ -66,7 +66,7 @@ def report_json(outcome: Outcome) -> Facts:
         "data": _data(outcome),
         "findings": [_finding(finding) for finding in outcome.findings],
         "history": [asdict(record) for record in outcome.history],
-        "stopped_because": {"en": outcome.stopped_because, "zh": _in_chinese(outcome.stopped_because)},
+        "stopped_because": {"en": outcome.stopped_because, "zh": in_chinese(outcome.stopped_because)},
         "judged_on": "test" if outcome.test else "validation",
         "validation": _figures(outcome.validation, outcome),
         "test": _figures(outcome.test, outcome) if outcome.test else None,
@@ -107,7 +107,7 @@ def threshold_cost(predictions: Predictions, threshold: float) -> Facts:
     return {"value": threshold, "called_unknown": 1 - named, "right_of_named": right}
 
 
-def _in_chinese(reason: str) -> str:
+def in_chinese(reason: str) -> str:
     """Why a run stopped, in Chinese: the parts that the loop composes its reasons of."""
     for pattern, chinese in _REASONS:
         reason = re.sub(pattern, chinese, reason, flags=re.IGNORECASE)

@@ -27,8 +27,8 @@ from app.training.features import FeatureReader
 from app.training.frozen import Frozen
 from app.training.options import TUNED, Options
 from app.training.outcome import Outcome, Predictions
-from app.training.progress import Progress, Silent
-from app.training.report import report_files
+from app.training.progress import SILENT, Progress
+from app.training.report import in_chinese, report_files
 from app.training.snapshot import snapshot_of
 from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
@@ -41,7 +41,8 @@ class Order:
     """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed.
 
     `source`: where labelled photos lie, or, for `retrain`, the photos themselves. Those that lie in `private` are
-    people's own: the report shows none of them, for it would keep what they may take back.
+    people's own: the report shows none of them, for it would keep what they may take back. `by`: who gives the order,
+    for the history.
     """
 
     source: Path | Dataset
@@ -51,6 +52,7 @@ class Order:
     title_zh: str | None = None
     resume: bool = False
     private: Path | None = None
+    by: str = "training"
 
 
 def train(order: Order, settings: Settings, progress: Progress | None = None) -> Outcome:
@@ -67,7 +69,7 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     workspace = Workspace(settings.models_dir, order.mode)
     finished = False
     try:
-        outcome = _Run(order, settings, progress or Silent(), workspace).outcome()
+        outcome = _Run(order, settings, progress or SILENT, workspace).outcome()
         finished = True
     finally:
         workspace.close(clear=finished)
@@ -99,10 +101,11 @@ class _Run:
         dataset = examination.dataset
         identity = {"options": options.model_dump(), "data": fingerprint(dataset), "backbone": base.fingerprint}
         if self.workspace.begin(identity, resume=self.order.resume):
-            self.progress.say("Going on where the run was stopped.")
+            self.progress.say("Going on where the run was stopped.", "从上次中断的地方继续。")
         trained = self._train(base, dataset, held_back=not given)
         if trained.history:
-            self.progress.say(f"Stopped: {trained.stopped_because}.")
+            reason = trained.stopped_because
+            self.progress.say(f"Stopped: {reason}.", f"训练停止：{in_chinese(reason)}。")
         self.workspace.log(trained.history, afresh=True)
         return self._write(base, examination, trained, str(identity["data"]), self._learned(held_back=not given), began)
 
@@ -126,7 +129,7 @@ class _Run:
         )
         self.progress.finish()
         for finding in examination.findings:
-            self.progress.say(finding.sentence_en)
+            self.progress.say(finding.sentence_en, finding.sentence_zh)
         if not examination.dataset.validation:
             raise DataError("There is no photo to validate on: give a val part, or more photos of each class.")
         return examination, given
@@ -179,6 +182,7 @@ class _Run:
         test = None
         if dataset.test:
             test = _predictions(trained.logits("test", dataset.test), temperature, dataset.test)
+        self.progress.start("writing the report", 1)
         judged = _Judged(temperature, validation, test)
         manifest = self._manifest(base, dataset, trained, judged, data_fingerprint)
         outcome = Outcome(
@@ -198,7 +202,9 @@ class _Run:
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
-        write_version(self.settings.models_dir, manifest, trained.tensors, files)
+        write_version(self.settings.models_dir, manifest, trained.tensors, files, by=self.order.by)
+        self.progress.advance()
+        self.progress.finish()
         return outcome
 
     def _manifest(

@@ -62,7 +62,7 @@ class Steps:
     photos: Photos
     batch_size: int
     at_once: int
-    say: Callable[[str], None]
+    say: Callable[[str, str], None]
     _scaler: torch.amp.GradScaler = field(init=False)
     _loss: ClassificationLoss = field(init=False)
     _distillation: DistillationLoss = field(init=False)

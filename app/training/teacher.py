@@ -12,6 +12,7 @@ from app.training.base import forward_of, load_base
 from app.training.device import Device
 from app.training.features import FeatureReader, Forward
 from app.training.frozen import Frozen
+from app.training.progress import SILENT
 from app.vision.transform import Transform
 
 
@@ -55,7 +56,7 @@ def load_teacher(frozen: Frozen, settings: Settings, device: Device) -> FeatureR
     seen = Seen(features, frozen.base.transform, transform)
     reader = replace(frozen.reader, forward=seen, rough=None, tag=f"{name}-features-")
     options = frozen.options.model_copy(update={"augmentation": "none", "weight_decay": None})
-    head = replace(frozen, reader=reader, options=options, teacher=None).fit_head()
+    head = replace(frozen, reader=reader, options=options, teacher=None).fit_head(SILENT)
 
     def logits(batch: Tensor) -> Tensor:
         return head.logits(seen(batch))

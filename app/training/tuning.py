@@ -18,7 +18,7 @@ from app.training.layers import layers, set_trainable
 from app.training.loop import INTERRUPTED, Stage, Work
 from app.training.loss import balanced_weights, calibrated_loss
 from app.training.outcome import EpochRecord
-from app.training.progress import Progress, Silent
+from app.training.progress import SILENT, Progress
 from app.training.state import Workspace
 from app.training.steps import Photos, Steps
 from app.training.trained import Trained
@@ -34,7 +34,7 @@ WEIGHT_DECAY = 1e-4
 
 def tune(frozen: Frozen, device: Device, workspace: Workspace, progress: Progress) -> Trained:
     """Fit the head, then the layers that the recipe names; the best network on the validation part is returned."""
-    head = frozen.fit_head()
+    head = frozen.fit_head(progress)
     tuning = _Tuning(frozen, device, workspace, progress, head.weight, head.bias, list(head.history))
     workspace.log(head.history, afresh=True)
     reason = head.stopped_because
@@ -124,8 +124,10 @@ class _Tuning:
         state = self.workspace.load(f"{name}.stage")
         self.progress.start(f"{name}: epochs", epochs)
         if state is not None:
-            self.progress.advance(len(state["history"]))
-            self.workspace.log([*before, *(EpochRecord(**record) for record in state["history"])], afresh=True)
+            again = [EpochRecord(**record) for record in state["history"]]
+            for record in again:
+                self.progress.advance(1, record)
+            self.workspace.log([*before, *again], afresh=True)
         stage.run(Work(step.epoch, self.validate), on_epoch, state)
         self.progress.finish()
         self.history = before + stage.history
@@ -143,7 +145,7 @@ class _Tuning:
     def reader(self) -> FeatureReader:
         """Reads photos to logits, through the network as it is now: nothing of it may be kept."""
         reader = self.frozen.reader
-        return FeatureReader(self._forward, reader.shortest_side, reader.max_pixels, reader.seed, None, Silent())
+        return FeatureReader(self._forward, reader.shortest_side, reader.max_pixels, reader.seed, None, SILENT)
 
     def split(self) -> SplitNetwork:
         """The network as it is now, on the CPU, for `networks.join`."""

@@ -18,6 +18,11 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n".join([*lines, f"{_DECISIONS[judged.decision]}: {judged.reason}"])
 
 
+def side_by_side_text(comparison: Comparison) -> str:
+    """The lines that `models compare` prints: the same figures, without the limits, for nothing is decided."""
+    return "\n".join([*_pictures(comparison), *_table(comparison), comparison.verdict.reason])
+
+
 def _pictures(comparison: Comparison) -> Iterator[str]:
     """What they are compared on, and what is missing from it."""
     found = comparison.pictures

@@ -43,11 +43,7 @@ class Transform(BaseModel):
     def pixels(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The crop of a picture (mode RGB) as uint8 `[crop, crop, 3]`, read-only: only what it shows is resized."""
         width, height = _extent(image)
-        if width < height:
-            new_width, new_height = self.resize, int(self.resize * height / width)
-        else:
-            new_width, new_height = int(self.resize * width / height), self.resize
-        left, top = round((new_width - self.crop) / 2), round((new_height - self.crop) / 2)
+        new_width, new_height, left, top = self._place(width, height)
         columns = (left * width / new_width, (left + self.crop) * width / new_width)
         rows = (top * height / new_height, (top + self.crop) * height / new_height)
         # Pillow rounds between its two passes. The whole picture's proportions decide which comes first, the crop's
@@ -55,6 +51,19 @@ class Transform(BaseModel):
         if height - new_height > max(0, 2 * (width - new_width)):
             return np.asarray(self._squeeze_columns(self._squeeze_rows(image, rows), columns))
         return np.asarray(self._squeeze_rows(self._squeeze_columns(image, columns), rows))
+
+    def region(self, width: float, height: float) -> tuple[float, float, float, float]:
+        """The part that the crop shows of a picture: left, top, width and height, as shares of the picture's sides."""
+        new_width, new_height, left, top = self._place(width, height)
+        return left / new_width, top / new_height, self.crop / new_width, self.crop / new_height
+
+    def _place(self, width: float, height: float) -> tuple[int, int, int, int]:
+        """Width and height of a picture once it is resized, and the crop's left and top in it."""
+        if width < height:
+            new_width, new_height = self.resize, int(self.resize * height / width)
+        else:
+            new_width, new_height = int(self.resize * width / height), self.resize
+        return new_width, new_height, round((new_width - self.crop) / 2), round((new_height - self.crop) / 2)
 
     def _squeeze_columns(self, image: Image.Image, columns: tuple[float, float]) -> Image.Image:
         """Resize the given span of columns to `crop` columns; the height stays."""

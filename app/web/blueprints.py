@@ -3,6 +3,7 @@
 from app.web import (
     arms,
     corrections,
+    job_events,
     jobs,
     login,
     metrics,
@@ -14,6 +15,7 @@ from app.web import (
     review,
     status,
     trials,
+    versions_api,
 )
 
 BLUEPRINTS = (
@@ -27,7 +29,9 @@ BLUEPRINTS = (
     modes_api.blueprint,
     arms.blueprint,
     trials.blueprint,
+    versions_api.blueprint,
     jobs.blueprint,
+    job_events.blueprint,
     login.blueprint,
     places.blueprint,
 )

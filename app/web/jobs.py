@@ -29,7 +29,7 @@ def promote(mode: str) -> tuple[Response, int]:
     find_version(_settings().models_dir, mode, order.version)
     force = ["--force"] if order.force else []
     command = ["models", "promote", mode, order.version, *force, f"--why={order.why}", f"--by={who()}"]
-    return _started("promote", mode, command)
+    return started("promote", mode, command)
 
 
 @blueprint.post("/modes/<mode>/retrain")
@@ -37,7 +37,7 @@ def retrain(mode: str) -> tuple[Response, int]:
     """Teach a mode what was corrected, and promote the new version if it is better."""
     check_not_base(mode)
     read_mode(_settings().models_dir, mode)  # which says it where there is no such mode
-    return _started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}", f"--by={who()}"])
+    return started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}", f"--by={who()}"])
 
 
 @blueprint.post("/modes/<mode>/export")
@@ -49,7 +49,7 @@ def export(mode: str) -> tuple[Response, int]:
     elif mode != BASE_MODE:
         read_mode(_settings().models_dir, mode)
     name = f"{mode}@{order.version}" if order.version else mode
-    return _started("export", mode, ["models", "export", name, f"--format={order.format}", "--output", jobs.FILES])
+    return started("export", mode, ["models", "export", name, f"--format={order.format}", "--output", jobs.FILES])
 
 
 @blueprint.get("/jobs/<job_id>/files")
@@ -90,9 +90,10 @@ def cancel_job(job_id: str) -> Response:
     return get_job(job_id)
 
 
-def _started(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response, int]:
+def started(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response, int]:
     models_dir = _settings().models_dir
-    job = jobs.start(models_dir, kind, mode, [*arguments, "--json"])
+    events = [] if kind == "export" else ["--events"]
+    job = jobs.start(models_dir, kind, mode, [*arguments, "--json", *events])
     return jsonify(jobs.described(models_dir, job)), 202
 
 

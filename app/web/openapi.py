@@ -21,11 +21,13 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas_trials
+from app.serving.explanation import NotExplained
+from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas_trials, schemas_versions
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
 from app.web.openapi_trials import trial_paths
+from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
 
@@ -33,7 +35,7 @@ blueprint = Blueprint("openapi", __name__)
 
 _PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
-    InternalError, Busy, NotReady, DeadlineExceeded,
+    InternalError, Busy, NotReady, NotExplained, DeadlineExceeded,
 )  # fmt: skip
 _CALLER = {
     "name": "X-Client-Id",
@@ -60,6 +62,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "description": "The language of error sentences. Default: by Accept-Language.",
         "schema": {"type": "string", "enum": ["en", "zh"]},
     },
+    "explain": {
+        "description": "1: say where the network looked for each guess, too. It takes several times as long.",
+        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
+    },
 }
 
 
@@ -78,7 +84,7 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    rooms = (schemas_corrections, schemas_trials, schemas_jobs)
+    rooms = (schemas_corrections, schemas_trials, schemas_jobs, schemas_versions)
     pieces = models_json_schema(
         [(schema, "serialization") for schema in (*SCHEMAS, *(one for room in rooms for one in room.ANSWERS))]
         + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
@@ -101,6 +107,7 @@ def describe(version: str) -> dict[str, Any]:
             **correction_paths(),
             **modes_operations.paths(),
             **trial_paths(),
+            **version_paths(),
             **job_paths(),
         },
         "components": {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.errors import BadParameter, Conflict, Forbidden, NotFound, PublicError, UnknownMode, UnknownVersion
+from app.errors import BadParameter, Busy, Conflict, Forbidden, NotFound, PublicError, UnknownMode, UnknownVersion
 from app.web.openapi_parts import answer, errors, get, path_parameter, reference
 
 
@@ -25,7 +25,31 @@ def job_paths() -> dict[str, dict[str, Any]]:
             "get": _guarded(get("One job, and its answer", "getJob", "StartedJob", Forbidden, NotFound)),
             "delete": _guarded(get("Cancel a job", "cancelJob", "StartedJob", Forbidden, NotFound)),
         },
+        "/api/jobs/{job_id}/events": {**job, "get": _guarded(_events())},
         "/api/jobs/{job_id}/files": {**job, "get": _guarded(_files())},
+    }
+
+
+def _events() -> dict[str, Any]:
+    after = {
+        "name": "after",
+        "in": "query",
+        "required": False,
+        "description": "The id of the last event that is known; the header Last-Event-ID says the same.",
+        "schema": {"type": "integer", "minimum": 0, "default": 0},
+    }
+    told = (
+        "Server-sent events, 20 seconds of them at most: `part` (name, length), `step` (done), `epoch` (its figures) "
+        "and `say` (en, zh) as JSON; the event named `end` brings the job. Come back with the last id until then."
+    )
+    return {
+        "summary": "A job as it goes",
+        "operationId": "watchJob",
+        "parameters": [after],
+        "responses": {
+            "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **errors(BadParameter, Forbidden, NotFound, Busy),
+        },
     }
 
 

@@ -28,6 +28,7 @@ class Parameters:
     mode: str
     threshold: float | None
     top_k: int
+    explain: bool
 
 
 def read_parameters(request: Request, default_mode: str) -> Parameters:
@@ -45,6 +46,7 @@ def read_parameters(request: Request, default_mode: str) -> Parameters:
         mode=values.get("mode") or default_mode,
         threshold=read_threshold(values.get("threshold", "")),
         top_k=_top_k(values.get("top_k", "")),
+        explain=values.get("explain") == "1",
     )
 
 

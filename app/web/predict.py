@@ -14,6 +14,7 @@ from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
 from app.web import metrics
 from app.web.arms import count, recognised
+from app.web.explanations import add_explanations
 from app.web.failures import problem
 from app.web.limits import check_rate
 from app.web.parameters import Parameters, Upload, read_parameters, read_uploads
@@ -48,6 +49,8 @@ def answer_request() -> dict[str, Any]:
     results = [
         _result(upload, outcome, mode, threshold, parameters) for upload, outcome in zip(uploads, outcomes, strict=True)
     ]
+    if parameters.explain:
+        add_explanations(mode, outcomes, results)
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     timing = _timing_ms(answers, started)
     metrics.observe(mode, results, timing)

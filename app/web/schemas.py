@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from app.registry.library import ModeRecord, VersionRecord
 from app.registry.state import Event
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Schema(BaseModel):
@@ -47,6 +49,30 @@ class Image(Schema):
     height: Annotated[int, Field(ge=1)]
 
 
+class Region(Schema):
+    """A part of the upright picture, as shares of its width and height."""
+
+    x: Share
+    y: Share
+    width: Share
+    height: Share
+
+
+class ClassMap(Schema):
+    """Where a class was seen: the network's own coarse rows, from the top. The largest value is 255; all are 0 where
+    nothing in the picture speaks for the class."""
+
+    index: Annotated[int, Field(ge=0)]
+    rows: list[list[Annotated[int, Field(ge=0, le=255)]]]
+
+
+class Explanation(Schema):
+    """Where the network looked (Grad-CAM): a map over `region` for each entry of `top`. It saw nothing outside it."""
+
+    region: Region
+    maps: list[ClassMap]
+
+
 class Result(Schema):
     """One picture's answer. Below the threshold `unknown` is true, and `top` still lists what was seen."""
 
@@ -58,6 +84,7 @@ class Result(Schema):
     confidence: Confidence
     top: list[Guess]
     image: Image
+    explanation: Annotated[Explanation | SkipJsonSchema[None], Field(description="With explain=1 only.")] = None
 
 
 class ResultError(Schema):

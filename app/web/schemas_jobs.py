@@ -35,13 +35,14 @@ class StartedJob(Schema):
     """A job: work in a process of its own. `exit_status`: 0 done or promoted, 3 kept, 4 not enough evidence."""
 
     id: str
-    kind: Literal["promote", "retrain", "export"]
+    kind: Literal["train", "retrain", "promote", "compare", "export"]
     mode: str
     started: str
     ended: str | None
     exit_status: int | None
     state: Literal["running", "done", "failed", "cancelled"]
     result: Annotated[dict[str, Any] | None, Field(description="What the command prints with --json.")]
+    error: Annotated[str | None, Field(description="Why it failed, in one sentence, where that is known.")]
     output: Annotated[str, Field(description="The end of what it said meanwhile.")]
 
 
