@@ -40,6 +40,7 @@ async function count() {
       isStale = false;
       counts = await api("GET", "/api/corrections/counts");
     }
+    tell(null);
     trainings.draw(counts);
     draw();
   } catch (error) {

@@ -54,9 +54,7 @@ export class EntryCard {
     const { entry } = this;
     const isPending = entry.status === "pending";
     this.element.dataset.status = entry.status;
-    this.part(".entry-answer").textContent = say("review_wanwu_said", {
-      name: nameOf(entry.mode, entry.answer), share: percent(entry.confidence),
-    });
+    this.part(".entry-answer").textContent = this.answer();
     this.part(".entry-name").textContent = this.name;
     this.part(".entry-kind").textContent = this.kind();
     this.part(".entry-facts").replaceChildren(...this.facts());
@@ -64,6 +62,13 @@ export class EntryCard {
     for (const action of ["accept", "relabel", "reject"]) this.part(`.entry-${action}`).hidden = !isPending;
     this.part(".entry-back").hidden = isPending || entry.status === "gone";
     this.part(".entry-dismiss").hidden = isPending || !this.trouble;
+  }
+
+  answer() {
+    const { mode, answer, confidence } = this.entry;
+    const share = percent(confidence);
+    if (answer === "unknown") return say("review_wanwu_unknown", { share });
+    return say("review_wanwu_said", { name: shownLabel(mode, answer), share });
   }
 
   /** What is right, as far as anybody has said. */
@@ -155,10 +160,6 @@ export class EntryCard {
     const fading = this.element.animate({ opacity: [1, 0] }, { duration: 140, easing: "ease-out" });
     fading.onfinish = fading.oncancel = () => this.element.remove();
   }
-}
-
-function nameOf(mode, answer) {
-  return answer === "unknown" ? say("review_unknown") : shownLabel(mode, answer);
 }
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
