@@ -75,7 +75,7 @@ def load(open_page) -> Load:
     session.send("Network.emulateNetworkConditions", {"offline": False, **conditions})
     session.on("Network.requestWillBeSent", load.note)
     responses: list[Response] = []
-    page.on("response", lambda response: responses.append(response))
+    page.on("response", lambda response: responses.append(response))  # noqa: PLW0108 - playwright marks what it calls
     page.add_init_script(USABLE)
     page.goto(page.url.replace("/livez", "/"))
     page.wait_for_load_state("networkidle")
