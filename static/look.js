@@ -1,11 +1,12 @@
 // "Where did it look?": what in the photo speaks for each name, laid over the photo, and told in words.
 
 import { ask } from "./ask.js";
-import { nameOf } from "./decision.js";
+import { nameOf, percent } from "./decision.js";
 import { Failure } from "./failure.js";
 import { currentLanguage, relabel, say, sayError } from "./texts.js";
 
 const LONG_SIDE = 640; // of the overlay, in its own pixels
+const FINER = 12; // pixels of the overlay for a cell of the map, each way, before the browser scales it
 const FROM = 0.4; // up to here a place is left or upper,
 const TO = 0.6; // and from here right or lower
 const WIDELY = 0.45; // with so much of the photo above half of the strongest, no one place is meant
@@ -37,7 +38,7 @@ export class Look {
     this.canvas = Object.assign(document.createElement("canvas"), { className: "heat" });
     this.canvas.setAttribute("aria-hidden", "true");
     this.number = nextNumber += 1;
-    const fade = this.part("input");
+    const fade = this.part("[type=range]");
     this.part("label").htmlFor = fade.id = `look-fade-${this.number}`;
     fade.addEventListener("input", () => this.fade());
     this.part(".hide").addEventListener("click", () => this.close());
@@ -160,10 +161,11 @@ export class Look {
   }
 
   fade() {
-    const strength = Number(this.part("input").value);
+    const slider = this.part("[type=range]");
+    const strength = Number(slider.value);
     this.canvas.style.opacity = strength;
-    this.part("input").setAttribute("aria-valuetext", `${Math.round(strength * 100)}%`);
-    this.part("input").parentElement.style.setProperty("--value", strength);
+    slider.setAttribute("aria-valuetext", percent(strength));
+    slider.parentElement.style.setProperty("--value", strength);
   }
 }
 
@@ -185,14 +187,13 @@ function paint(canvas, rows, region) {
 
 /** The map with several pixels for each of its cells: smoothed as numbers, and coloured only then. */
 function coloured(rows) {
-  const size = rows.length * 16;
+  const size = rows.length * FINER;
+  const place = (pixel) => (pixel + 0.5) / FINER - 0.5;
+  const values = Float32Array.from({ length: size * size }, (_, pixel) =>
+    valueAt(rows, place(pixel % size), place(Math.floor(pixel / size))));
+  const most = values.reduce((one, other) => Math.max(one, other), 1); // smoothing wears peaks down
   const picture = new ImageData(size, size);
-  for (let y = 0; y < size; y += 1) {
-    for (let x = 0; x < size; x += 1) {
-      const value = valueAt(rows, (x + 0.5) / 16 - 0.5, (y + 0.5) / 16 - 0.5) / 255;
-      picture.data.set(colourOf(value), 4 * (y * size + x));
-    }
-  }
+  values.forEach((value, pixel) => picture.data.set(colourOf(value / most), 4 * pixel));
   const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
   canvas.getContext("2d").putImageData(picture, 0, 0);
   return canvas;
@@ -218,7 +219,7 @@ function spline(distance) {
 }
 
 function colourOf(value) {
-  const place = Math.min(value, 1) * (SCALE.length - 1);
+  const place = value * (SCALE.length - 1);
   const [from, to] = [SCALE[Math.floor(place)], SCALE[Math.ceil(place)]];
   const [red, green, blue, opacity] = from.map((part, index) => part + (to[index] - part) * (place % 1));
   return [red, green, blue, opacity * 255];

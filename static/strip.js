@@ -5,6 +5,7 @@ import { currentLanguage, say } from "./texts.js";
 import { VISIT } from "./tools.js";
 
 const MOST = 24;
+const MANY = 4; // from so many on the strip is a way to get about the page
 const SHORT_SIDE = 320; // the network looks at 256 or less
 const LONG_SIDE = 960;
 const QUALITY = 0.8;
@@ -40,7 +41,7 @@ export class Strip {
 
   /** Shown once it holds more than what is on the page anyway. */
   draw(threshold) {
-    element.hidden = this.entries.length < 2 && this.entries.every(({ id }) => this.cardOf(id));
+    element.hidden = this.entries.length < MANY && this.entries.every(({ id }) => this.cardOf(id));
     const buttons = new Map([...list.children].map((item) => [item.dataset.id, item]));
     const items = this.entries.map((entry) => buttons.get(entry.id) ?? this.item(entry));
     if (items.length !== list.children.length || items.some((item, place) => item !== list.children[place])) {

@@ -127,7 +127,8 @@ def test_the_data_for_the_script_is_whole(client, service: Flask):
     data = json.loads(script.group(1))
     settings: Settings = service.extensions["settings"]
     assert data["language"] == "en"
-    assert data["texts"] == texts_for("recognise")
+    assert data["texts"] == {key: said for key, said in texts_for("recognise").items() if not key.startswith("job_")}
+    assert {"no_file", "busy", "not_explained", "not_saved"} <= data["errors"].keys() <= error_sentences().keys()
     assert data["limits"]["limit_mb"] == settings.max_upload_mb
 
 

@@ -42,7 +42,7 @@ from app.web.schemas import SCHEMAS
 
 blueprint = Blueprint("openapi", __name__)
 
-_PREDICT_ERRORS: tuple[type[PublicError], ...] = (
+PREDICT_ERRORS: tuple[type[PublicError], ...] = (
     BadParameter, NoFile, UnknownMode, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
     InternalError, Busy, NotReady, NotExplained, DeadlineExceeded,
 )  # fmt: skip
@@ -151,6 +151,6 @@ def _predict() -> dict[str, Any]:
         },
         "responses": {
             "200": answer("Prediction", "One result for each picture, in order."),
-            **errors(*_PREDICT_ERRORS),
+            **errors(*PREDICT_ERRORS),
         },
     }

@@ -6,16 +6,20 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.config import Settings
-from app.errors import NotReady, PublicError, TooLarge, TooManyPixels
+from app.errors import Conflict, NotFound, NotReady, NotSaved, PublicError, StorageFull, TooLarge, TooManyPixels
 from app.registry.catalog import BASE_MODE
 from app.web import login_session
 from app.web.arms import caller_id
 from app.web.language import COOKIE, LANGUAGES, language
+from app.web.openapi import PREDICT_ERRORS
 from app.web.predict import answer_request
 from app.web.texts import error_sentences, say, texts_for
 
 YEAR_S = 365 * 24 * 3600
 SMALL_MODEL = "efficientnet_lite0"
+_ERRORS: tuple[type[PublicError], ...] = (*PREDICT_ERRORS, Conflict, NotFound, NotSaved, StorageFull)
+"""The errors of recognising and correcting."""
+
 _SURE = 0.99
 _SLIGHT = 0.01
 
@@ -112,10 +116,12 @@ def _page(answer: dict[str, Any] | None = None, error: PublicError | None = None
 def _script_data() -> dict[str, Any]:
     """What the page's script needs to speak both languages and to know the server's limits."""
     settings = _settings()
+    codes = {error.code for error in _ERRORS}
     return {
         "language": language(),
-        "texts": texts_for("recognise"),
-        "errors": error_sentences(),
+        # Jobs run in the places behind the login, and the first page has to be small.
+        "texts": {key: said for key, said in texts_for("recognise").items() if not key.startswith("job_")},
+        "errors": {code: said for code, said in error_sentences().items() if code in codes},
         "limits": {"limit_mb": settings.max_upload_mb, **TooManyPixels.in_words(settings.max_pixels)},
         "smallModel": SMALL_MODEL,
     }

@@ -118,13 +118,17 @@ def write_fruit(manager: ModelManager, models_dir: Path) -> None:
     manager.refresh()
 
 
+def chromium() -> str | None:
+    """Where the system's Chromium is; None: the one that playwright installed."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, or the one that playwright installed."""
-    system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
         try:
-            launched = playwright.chromium.launch(executable_path=system, args=BROWSER_ARGUMENTS)
+            launched = playwright.chromium.launch(executable_path=chromium(), args=BROWSER_ARGUMENTS)
         except Error as error:
             pytest.fail(f"no browser to test with: run 'playwright install chromium' ({error})")
         yield launched

@@ -100,7 +100,7 @@ def test_switching_the_mode_asks_again_about_the_pictures_on_the_page(open_page,
     choose(page, pictures["cat"], pictures["coffee"])
     set_threshold(page, 0.33)
     with page.expect_response("**/predict"):
-        page.get_by_label("Mode").select_option("fruit")
+        page.get_by_label("Mode", exact=True).select_option("fruit")
     settle(page)
     assert guesses(page, 0) == guesses(page, 1) == ["apple", "banana"]
     expect(page.locator("#threshold-shown")).to_have_text("60%")

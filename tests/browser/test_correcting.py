@@ -90,7 +90,7 @@ def test_a_server_that_keeps_no_pictures_does_not_ask_for_one(open_page, picture
     page = open_page()
     choose(page, pictures["cat"])
     ask(page)
-    expect(page.get_by_role("checkbox")).to_have_count(0)
+    expect(card(page).get_by_role("checkbox")).to_have_count(0)
     expect(page.locator(".foot")).to_contain_text("they are not stored")
 
 
@@ -153,7 +153,7 @@ def test_another_mode_s_answer_is_asked_about_anew(open_page, pictures, stored):
     ask(page).get_by_label("What is it?").fill("tabby cat")
     page.keyboard.press("Enter")
     expect(card(page).locator(".said")).not_to_be_empty()
-    page.get_by_label("Mode").select_option("fruit")
+    page.get_by_label("Mode", exact=True).select_option("fruit")
     expect(card(page).locator(".guess-name").first).to_have_text("apple")
     expect(card(page).locator(".said")).to_be_hidden()
     form = ask(page)
