@@ -16,6 +16,7 @@ from app.serving.arms import Arms, Contender
 from app.serving.loading import Loader
 from app.serving.memory import give_back_memory
 from app.serving.mode import Mode
+from app.serving.shelf import Shelf
 from app.serving.strikes import Strikes
 
 LOG = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class ModelManager:
         self._loader = Loader(settings)
         self._table: Mapping[str, Arms] = {}
         self._problems: Mapping[str, str] = {}
+        self._shelf = Shelf(self._loader)
         self._seen: dict[str, _Seen] = {}
         self.strikes = Strikes(settings.models_dir)
         self._lock = threading.RLock()
@@ -131,6 +133,20 @@ class ModelManager:
                 raise ModelError(f"{task_name} has {len(mode.labels)} classes, not {num_classes}")
             self._table = {**self._table, task_name: Arms(mode)}
         return mode
+
+    def version(self, key: str, version: str) -> Mode:
+        """A version of a mode, in service or not; the last few that were asked for stay in memory.
+
+        Raises:
+            ModelError: it cannot be served. It is for the caller to know that there is such a version.
+        """
+        arms = self._table.get(key)
+        served = [arms.active, *([arms.contender.mode] if arms.contender else [])] if arms else []
+        for mode in served:
+            if mode.model.version == version:
+                return mode
+        torch.set_num_threads(self._settings.torch_threads)  # a thread's own; what is loaded here may be shared
+        return self._shelf.mode(Entry(key, self._settings.models_dir / key / version))
 
     def check(self, entry: Entry) -> None:
         """Load the version at `entry` as for serving, and let go of it.

@@ -15,6 +15,7 @@ from app.web import (
     review,
     status,
     trials,
+    version_pages,
     versions_api,
 )
 
@@ -30,6 +31,7 @@ BLUEPRINTS = (
     arms.blueprint,
     trials.blueprint,
     versions_api.blueprint,
+    version_pages.blueprint,
     jobs.blueprint,
     job_events.blueprint,
     login.blueprint,

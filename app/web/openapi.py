@@ -26,6 +26,7 @@ from app.web import modes_operations, schemas_corrections, schemas_jobs, schemas
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
+from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
 from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
@@ -109,6 +110,7 @@ def describe(version: str) -> dict[str, Any]:
             **trial_paths(),
             **version_paths(),
             **job_paths(),
+            **report_paths(),
         },
         "components": {
             "schemas": pieces[1]["$defs"],

@@ -43,6 +43,26 @@ def answer_request() -> dict[str, Any]:
     arms = recogniser.arms(parameters.mode)
     uploads = read_uploads(request)
     mode, outcomes = recognised(arms, [upload.data for upload in uploads], parameters.threshold)
+    content = described(mode, uploads, outcomes, parameters, started)
+    metrics.observe(mode, content["results"], content["timing_ms"])
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    unknown = sum(result.get("unknown", False) for result in content["results"])
+    count(mode, arms.role, Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
+    return content
+
+
+def described(
+    mode: Mode,
+    uploads: list[Upload],
+    outcomes: list[Answer | RequestError],
+    parameters: Parameters,
+    started: float,
+) -> dict[str, Any]:
+    """What `mode` made of the uploads, as `/predict` tells it; `started` is a time of `time.perf_counter`.
+
+    Raises:
+        PublicError: there is a single picture, and it is bad.
+    """
     if len(outcomes) == 1 and isinstance(outcomes[0], RequestError):
         raise outcomes[0]
     threshold = mode.threshold if parameters.threshold is None else parameters.threshold
@@ -51,18 +71,13 @@ def answer_request() -> dict[str, Any]:
     ]
     if parameters.explain:
         add_explanations(mode, outcomes, results)
-    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-    timing = _timing_ms(answers, started)
-    metrics.observe(mode, results, timing)
-    unknown = sum(result.get("unknown", False) for result in results)
-    count(mode, arms.role, Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
     return {
         "request_id": g.request_id,
         "mode": mode.key,
         "threshold": threshold,
         "model": mode.model.as_dict(),
         "results": results,
-        "timing_ms": timing,
+        "timing_ms": _timing_ms([outcome for outcome in outcomes if isinstance(outcome, Answer)], started),
     }
 
 
