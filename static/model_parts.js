@@ -96,6 +96,13 @@ export function announce(sentence) {
   setTimeout(() => line.remove(), SPOKEN_FOR_MS);
 }
 
+/** Move the focus to the heading of a part whose buttons have just been drawn anew. */
+export function focusOn(id) {
+  const heading = document.getElementById(id);
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
 /** Ask before something that cannot be taken back; promises whether it may be done. */
 export function confirmed(words, action) {
   const dialog = document.getElementById("confirm");

@@ -165,6 +165,7 @@ async function save(value) {
     const now = value ?? scores.own_threshold;
     scores.threshold = now;
     threshold = now;
+    view.range.focus();
     announce(say("models_threshold_done", { version, threshold: share(now, 0) }));
     changed();
   } catch (error) {

@@ -1,7 +1,7 @@
 // A second version beside the one in service: begun, watched as it goes, and ended.
 
 import { api, wordsOf } from "./api.js";
-import { announce, buttonOf, facts, make, momentOf, selectOf, share } from "./model_parts.js";
+import { announce, buttonOf, facts, focusOn, make, momentOf, selectOf, share } from "./model_parts.js";
 import { changed, path, state, whole } from "./model_state.js";
 import { reasonOf } from "./model_words.js";
 import { start } from "./model_work.js";
@@ -62,6 +62,7 @@ function form() {
     try {
       await api("PUT", `${path}/trial`, { version: version.value, kind: kind(), share: range.value / 100, why: why.value.trim() });
       announce(say("models_trial_begun", { version: version.value }));
+      focusOn("trial-title");
       changed();
     } catch (error) {
       trouble.textContent = reasonOf(wordsOf(error));
@@ -125,6 +126,7 @@ async function stop() {
   try {
     await api("DELETE", `${path}/trial`, {});
     announce(say("models_trial_ended"));
+    focusOn("trial-title");
     changed();
   } catch (error) {
     document.getElementById("notice").textContent = reasonOf(wordsOf(error));
