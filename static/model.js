@@ -5,17 +5,20 @@ import { drawComparison } from "./model_compare.js";
 import { drawHistory } from "./model_history.js";
 import { announce, inOther, inOurs, make } from "./model_parts.js";
 import { drawStanding } from "./model_standing.js";
-import { load, state } from "./model_state.js";
+import { lags, load, state } from "./model_state.js";
 import { drawThreshold } from "./model_threshold.js";
 import { drawTrial } from "./model_trial.js";
 import { drawVersions } from "./model_versions.js";
 import { resume } from "./model_work.js";
 import { currentLanguage, pageData, say } from "./texts.js";
 
+const FOLLOWED_AFTER_MS = [700, 1300, 2000];
+
 async function show() {
   await load();
   drawHead();
   drawStanding();
+  follow([...FOLLOWED_AFTER_MS]);
   const hasVersions = Boolean(state.record?.versions.length);
   document.getElementById("parts").hidden = !hasVersions;
   if (!hasVersions) return;
@@ -24,6 +27,16 @@ async function show() {
   drawComparison();
   drawTrial();
   await drawThreshold();
+}
+
+/** What is served may be a moment behind; its name and classes are drawn once it is there. */
+async function follow([wait, ...later]) {
+  if (!wait || !lags() || state.record.problem) return;
+  await new Promise((resolve) => { setTimeout(resolve, wait); });
+  await load();
+  drawHead();
+  drawStanding();
+  follow(later);
 }
 
 function drawHead() {

@@ -1,6 +1,6 @@
 // Two versions beside each other: what is known of them, and by a button their answers on the same photos.
 
-import { between, buttonOf, dateOf, judged, make, photosJudged, share, sizeOf } from "./model_parts.js";
+import { between, buttonOf, dateOf, judged, make, photosJudged, selectOf, share, sizeOf } from "./model_parts.js";
 import { active, classNamed, reportOf, versionOf, whole } from "./model_state.js";
 import { start } from "./model_work.js";
 import { say } from "./texts.js";
@@ -24,7 +24,7 @@ export function drawComparison() {
   const draw = async () => {
     go.disabled = chosen.first === chosen.second;
     const pair = [chosen.first, chosen.second];
-    const reports = await Promise.all(pair.map(reportOf));
+    const reports = await Promise.all(pair.map((name) => (judged(versionOf(name)) ? reportOf(name) : null)));
     if (pair[0] === chosen.first && pair[1] === chosen.second) table.replaceChildren(figures(pair.map(versionOf), reports));
   };
   host.replaceChildren(
@@ -35,13 +35,10 @@ export function drawComparison() {
 }
 
 function choice(side, words, names, onChange) {
-  const select = make("select", { id: `compare-${side}` },
-    ...names.map((name) => make("option", { value: name, selected: name === chosen[side] }, name)));
-  select.addEventListener("change", () => {
-    chosen[side] = select.value;
+  return selectOf(`compare-${side}`, words, names.map((name) => [name, name]), chosen[side], (name) => {
+    chosen[side] = name;
     onChange();
-  });
-  return make("div", { className: "field" }, make("label", { htmlFor: select.id }, words), make("span", { className: "select" }, select));
+  }).field;
 }
 
 function figures(versions, reports) {

@@ -5,6 +5,8 @@ import { currentLanguage, languageTag, otherLanguage, say } from "./texts.js";
 const SVG = document.querySelector("svg").namespaceURI;
 const SPOKEN_FOR_MS = 10_000;
 
+document.documentElement.classList.add("js");
+
 /** An element; properties that it does not have become attributes; children that are null are left out. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -27,6 +29,17 @@ export function buttonOf(words, act, className = "button button-small") {
   const button = make("button", { type: "button", className }, words);
   button.addEventListener("click", act);
   return button;
+}
+
+/** A select under its label, with the page's own arrow. `options`: [value, words]. */
+export function selectOf(id, words, options, chosen, onChange = () => {}) {
+  const select = make("select", { id });
+  const fill = (some, value) => select.replaceChildren(...some.map(([one, name]) => make("option", { value: one, selected: one === value }, name)));
+  fill(options, chosen);
+  select.addEventListener("change", () => onChange(select.value));
+  const arrow = draw("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, draw("path", { d: "M6 9l6 6 6-6" }));
+  const field = make("div", { className: "field" }, make("label", { htmlFor: id }, words), make("span", { className: "select" }, select, arrow));
+  return { field, select, fill };
 }
 
 /** Which of two names is in the page's language; the other one where there is none. */
@@ -81,6 +94,13 @@ export function announce(sentence) {
   const line = make("p", {}, sentence);
   document.getElementById("announcer").replaceChildren(line);
   setTimeout(() => line.remove(), SPOKEN_FOR_MS);
+}
+
+/** Move the focus to the heading of a part whose buttons have just been drawn anew. */
+export function focusOn(id) {
+  const heading = document.getElementById(id);
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }
 
 /** Ask before something that cannot be taken back; promises whether it may be done. */

@@ -3,7 +3,7 @@
 import { draw } from "./model_parts.js";
 import { say } from "./texts.js";
 
-const WIDTH = 640;
+const WIDTH = window.innerWidth < 640 ? 340 : 640; // so that its figures are legible on a phone
 const UP = 150;
 const DOWN = 96;
 const TOP = 26;

@@ -29,9 +29,9 @@ export function drawStanding() {
       make("p", { className: "hint" }, say("models_accuracy_hint", {
         low: Math.round(found.accuracy_low * 100), high: Math.round(found.accuracy_high * 100), on: photosJudged(found),
       }))),
-    served && make("div", { className: "standing-threshold" },
+    version && make("div", { className: "standing-threshold" },
       make("p", { className: "quiet" }, say("models_threshold")),
-      make("p", { className: "figure" }, share(served.threshold, 0)),
+      make("p", { className: "figure" }, share(version.threshold, 0)),
       make("p", { className: "hint" }, say("models_threshold_below"))),
     make("div", { className: "actions standing-actions" },
       served && make("a", { className: "button button-main", href: `/?mode=${encodeURIComponent(pageData.mode)}` }, say("models_use")),
@@ -68,6 +68,7 @@ async function rollBack(version) {
     notice.replaceChildren(
       make("span", {}, say("models_rolled_back", { version: event.version, before: event.before })), " ",
       buttonOf(say("models_forward", { version: event.before }), () => rollBack(event.before), "link"));
+    notice.querySelector("button").focus();
     changed();
   } catch (error) {
     notice.textContent = reasonOf(wordsOf(error));

@@ -27,6 +27,9 @@ export async function load() {
   Object.assign(state, { record, served, history: events.history, title: title ?? fallback, labels: served?.labels ?? [] });
 }
 
+/** Whether the server has still to follow what is written down, as it does within two seconds. */
+export const lags = () => Boolean(state.record?.active) && state.served?.model.version !== state.record.active;
+
 /** Something has been done: let every part of the page be drawn anew. */
 export const changed = () => document.dispatchEvent(new Event("model-changed"));
 

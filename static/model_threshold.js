@@ -1,7 +1,7 @@
 // Where a version begins to say "unknown": set on a plot of what it knows and does not, with what each choice costs.
 
 import { api, wordsOf } from "./api.js";
-import { announce, buttonOf, make, share } from "./model_parts.js";
+import { announce, buttonOf, make, selectOf, share } from "./model_parts.js";
 import { createPlot } from "./model_plot.js";
 import { active, changed, path, state, versionPath, whole } from "./model_state.js";
 import { ask } from "./model_try.js";
@@ -88,12 +88,12 @@ function build() {
   const plot = createPlot(moveTo);
   const range = make("input", { type: "range", id: "threshold-range", min: "0", max: "1", step: "0.01" });
   range.addEventListener("input", () => moveTo(range.valueAsNumber));
-  const select = make("select", { id: "threshold-version" });
-  select.addEventListener("change", () => {
-    version = select.value;
+  const choice = selectOf("threshold-version", say("models_version"), [], null, (name) => {
+    version = name;
     scores = null;
     read();
   });
+  choice.field.classList.add("threshold-version");
   const picked = make("input", { type: "file", accept: "image/*", multiple: true, id: "threshold-file" });
   picked.addEventListener("change", () => {
     showStrangers([...picked.files]);
@@ -107,9 +107,8 @@ function build() {
     undo: buttonOf(say("models_threshold_undo"), () => moveTo(scores.threshold), "link"),
     own: buttonOf("", () => save(null), "link"),
     chooseFrom(names) {
-      select.replaceChildren(...names.map((name) => make("option", { value: name, selected: name === version },
-        name === state.record.active ? say("models_version_active", { version: name }) : name)));
-      select.closest(".field").hidden = names.length < 2;
+      choice.fill(names.map((name) => [name, name === state.record.active ? say("models_version_active", { version: name }) : name]), version);
+      choice.field.hidden = names.length < 2;
     },
   };
   const figure = make("div", { className: "sheet plot-sheet" },
@@ -117,7 +116,7 @@ function build() {
     legend("plot-key-unknown", say("models_plot_unknown")));
   watchDrops(figure);
   host.replaceChildren(
-    make("div", { className: "field threshold-version" }, make("label", { htmlFor: "threshold-version" }, say("models_version")), make("span", { className: "select" }, select)),
+    choice.field,
     make("label", { className: "unseen", htmlFor: "threshold-range" }, say("models_threshold_range")),
     figure, parts.words,
     make("div", { className: "actions" }, parts.save, parts.undo, parts.own), parts.trouble,
@@ -166,6 +165,7 @@ async function save(value) {
     const now = value ?? scores.own_threshold;
     scores.threshold = now;
     threshold = now;
+    view.range.focus();
     announce(say("models_threshold_done", { version, threshold: share(now, 0) }));
     changed();
   } catch (error) {

@@ -1,7 +1,7 @@
 // A second version beside the one in service: begun, watched as it goes, and ended.
 
 import { api, wordsOf } from "./api.js";
-import { announce, buttonOf, facts, make, momentOf, share } from "./model_parts.js";
+import { announce, buttonOf, facts, focusOn, make, momentOf, selectOf, share } from "./model_parts.js";
 import { changed, path, state, whole } from "./model_state.js";
 import { reasonOf } from "./model_words.js";
 import { start } from "./model_work.js";
@@ -33,12 +33,12 @@ function form() {
   const { active } = state.record;
   const names = whole().map(({ version }) => version).filter((version) => version !== active).reverse();
   if (!active || names.length === 0) return make("p", { className: "quiet" }, say("models_trial_none"));
-  const version = make("select", { id: "trial-version" }, ...names.map((name) => make("option", { value: name }, name)));
+  const { field, select: version } = selectOf("trial-version", say("models_trial_version"), names.map((name) => [name, name]), names[0]);
   const kinds = [kindOf("split", say("models_split"), say("models_split_hint"), true), kindOf("shadow", say("models_shadow"), say("models_shadow_hint"), false)];
   const range = make("input", { type: "range", id: "trial-share", min: "5", max: "100", step: "5", value: "20" });
   const said = make("output", { htmlFor: "trial-share" });
   const slide = make("div", { className: "field" },
-    make("div", { className: "threshold-line" }, make("label", { htmlFor: "trial-share" }, say("models_trial_share")), said), range);
+    make("div", { className: "threshold-line" }, make("label", { htmlFor: "trial-share" }, say("models_trial_share")), said), make("div", { className: "slide" }, range));
   const drawShare = () => {
     said.textContent = `${range.value}%`;
     range.setAttribute("aria-valuetext", said.textContent);
@@ -50,7 +50,7 @@ function form() {
   const trouble = make("p", { className: "trouble", role: "alert" });
   const go = make("button", { className: "button button-main" }, say("models_trial_begin"));
   const whole_ = make("form", { className: "form" },
-    make("div", { className: "field" }, make("label", { htmlFor: "trial-version" }, say("models_trial_version")), make("span", { className: "select" }, version)),
+    field,
     make("fieldset", { className: "choices" }, make("legend", {}, say("models_trial_kind")), ...kinds), slide,
     make("div", { className: "field" }, make("label", { htmlFor: "trial-why" }, say("models_why_field")), why), trouble, make("div", { className: "actions" }, go));
   const kind = () => new FormData(whole_).get("kind");
@@ -62,6 +62,7 @@ function form() {
     try {
       await api("PUT", `${path}/trial`, { version: version.value, kind: kind(), share: range.value / 100, why: why.value.trim() });
       announce(say("models_trial_begun", { version: version.value }));
+      focusOn("trial-title");
       changed();
     } catch (error) {
       trouble.textContent = reasonOf(wordsOf(error));
@@ -125,6 +126,7 @@ async function stop() {
   try {
     await api("DELETE", `${path}/trial`, {});
     announce(say("models_trial_ended"));
+    focusOn("trial-title");
     changed();
   } catch (error) {
     document.getElementById("notice").textContent = reasonOf(wordsOf(error));

@@ -3,7 +3,7 @@
 import { api, wordsOf } from "./api.js";
 import { openExport } from "./model_export.js";
 import {
-  announce, between, buttonOf, confirmed, dateOf, intervalOf, judged, make, photosJudged, share, sizeOf,
+  announce, between, buttonOf, confirmed, dateOf, focusOn, intervalOf, judged, make, photosJudged, share, sizeOf,
 } from "./model_parts.js";
 import { changed, state, versionPath } from "./model_state.js";
 import { openTry } from "./model_try.js";
@@ -81,6 +81,7 @@ function deleteOf({ version }) {
     try {
       await api("DELETE", versionPath(version));
       announce(say("models_deleted", { version }));
+      focusOn("versions-title");
       changed();
     } catch (error) {
       document.getElementById("notice").textContent = reasonOf(wordsOf(error));

@@ -33,9 +33,10 @@ def write_colours(manager: ModelManager, models_dir: Path, photos: Path, each: i
     """The mode `colours`: v1 says "blue" whatever it sees, v2 knows the colours and is active, v3 knows all but red."""
     backbone = manager.mode("imagenet").backbone
     dataset = draw(photos, each)
+    learned = draw(photos.with_name("learned"), 6).test
+    targets = torch.nn.functional.one_hot(torch.tensor([sample.label for sample in learned])).double()
+    known = 20 * torch.linalg.lstsq(features_of(backbone, learned).double(), targets, driver="gelsd").solution.T.float()
     features = features_of(backbone, dataset.test)
-    targets = torch.nn.functional.one_hot(torch.tensor([sample.label for sample in dataset.test])).double()
-    known = 20 * torch.linalg.lstsq(features.double(), targets, driver="gelsd").solution.T.float()
     nothing, blue = torch.zeros_like(known), torch.tensor([0.0, 0.0, 12.0])
     without_red = torch.tensor([-1000.0, 0.0, 0.0])
     heads = {"v1": (nothing, blue), "v2": (0.8 * known, torch.zeros(3)), "v3": (known, without_red)}
@@ -48,11 +49,11 @@ def write_colours(manager: ModelManager, models_dir: Path, photos: Path, each: i
 
 def draw(folder: Path, each: int) -> Dataset:
     """Pictures of one colour with a bar of another across, all of them the test part."""
-    chance, samples = random.Random(7), []
+    chance, samples = random.Random(each), []
     for place, (name, colour) in enumerate(COLOURS.items()):
         (folder / name).mkdir(parents=True)
         for index in range(each):
-            picture = Image.new("RGB", (80, 70), tuple(max(0, part + chance.randint(-30, 30)) for part in colour))
+            picture = Image.new("RGB", (80, 70), tuple(max(0, part + chance.randint(-45, 45)) for part in colour))
             bar = tuple(chance.randint(0, 255) for _ in range(3))
             picture.paste(bar, (index % 60, 0, index % 60 + chance.randint(4, 30), 70))
             path = folder / name / f"{index}.png"
