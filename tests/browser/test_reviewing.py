@@ -198,7 +198,7 @@ def test_a_card_tells_what_was_answered_what_is_right_and_how_often(open_admin, 
     correct(admin_application, [], ["mango"])
     page = open_admin()
     same, bare = entries(page).nth(0), entries(page).nth(1)
-    expect(same).to_contain_text("Wanwu did not know it (55% at best)")
+    expect(same).to_contain_text("Wanwu did not know it (55%)")
     expect(same).to_contain_text("sent 3 times")
     expect(same).to_contain_text("version 1")
     expect(same.get_by_alt_text("The photo in question")).to_be_visible()
