@@ -1,4 +1,4 @@
-"""Corrections as people send them, for whoever reviews them."""
+"""Corrections as people send them, and what a reviewer sees of them."""
 
 import io
 from collections.abc import Sequence
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from flask import Flask
 from PIL import Image
+from playwright.sync_api import Locator, Page
 
 from app.feedback.retention import delete_everything
+from app.feedback.review import find
 
 
 def correct(app: Flask, pictures: Sequence[Path], labels: Sequence[str | None], *, mode: str = "fruit") -> list[str]:
@@ -43,6 +45,27 @@ def _send(client: Any, picture: Path | None, label: str | None, mode: str) -> st
 def forget_corrections(app: Flask) -> None:
     """Begin with an empty queue."""
     delete_everything(app.extensions["database"], app.extensions["settings"].models_dir)
+
+
+def entries(page: Page) -> Locator:
+    """The cards that have not left."""
+    return page.locator(".entry:not([inert])")
+
+
+def names(page: Page) -> list[str]:
+    """What is right, card by card."""
+    return entries(page).locator(".entry-name").all_inner_texts()
+
+
+def at(page: Page, place: int) -> Locator:
+    """The cell of an entry, the part that takes the focus."""
+    return entries(page).nth(place).locator(".entry-cell")
+
+
+def status_of(app: Flask, correction_id: str) -> tuple[str, str | None]:
+    """A correction's status and what it was accepted as."""
+    row = find(app.extensions["database"], correction_id)
+    return row.status, row.final_label
 
 
 def draw(path: Path, seed: int) -> Path:

@@ -93,7 +93,7 @@ def test_a_training_may_be_stopped_and_its_failure_is_told(taught, open_admin, a
     shutil.rmtree(tmp_path / "photos")
     button.click()
     expect(row(page)).to_contain_text("It did not work out. Nothing in service has changed.", timeout=TRAINED_MS)
-    expect(row(page)).to_contain_text("All training photos of these classes are gone or changed")
+    expect(row(page)).to_contain_text("There is no photo to validate on")
     expect(button).to_be_visible()
 
 
