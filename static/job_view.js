@@ -105,7 +105,7 @@ export class JobView {
   }
 
   build() {
-    this.now = make("h3", "job-now");
+    this.now = make("p", "job-now");
     this.time = make("p", "job-time quiet");
     this.bar = make("progress", "job-bar");
     this.count = make("p", "job-count quiet");

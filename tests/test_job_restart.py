@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from tests.running import ROOT, Server, clean_environment, free_port, wait_until_ready
@@ -53,43 +55,45 @@ class Place:
         self.process.wait()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Content-Type": "application/json"}
         if isinstance(body, dict) and "file" in body:
             boundary, content = encode_multipart(body)
             headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         else:
             content = json.dumps(body).encode() if body is not None else b""
-        connection.request(method, path, content, headers)
-        answer = json.loads(connection.getresponse().read())
-        connection.close()
-        return answer
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request(method, path, content, headers)
+            with connection.getresponse() as answer:
+                return json.load(answer)
 
     def listen(self, job_id: str, after: int, until: str) -> tuple[list[dict[str, Any]], int, dict[str, Any] | None]:
         """Events after the id `after`, up to the first of the kind `until`; the last id, and the job where it ended."""
         events: list[dict[str, Any]] = []
         deadline = time.monotonic() + LIMIT_S
         while time.monotonic() < deadline:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-            connection.request("GET", f"/api/jobs/{job_id}/events?after={after}")
-            fields: dict[str, str] = {}
-            for line in connection.getresponse():
-                name, _, value = line.decode().rstrip("\n").partition(": ")
-                if name:
-                    fields[name] = value
-                    continue
-                if "data" in fields:
-                    after = int(fields["id"])
-                    content = json.loads(fields["data"])
-                    if fields.get("event") == "end":
-                        return events, after, content
-                    events.append(content)
-                    if content["event"] == until:
-                        connection.close()
-                        return events, after, None
-                fields = {}
-            connection.close()
+            for fields in self._messages(f"/api/jobs/{job_id}/events?after={after}"):
+                after, content = int(fields["id"]), json.loads(fields["data"])
+                if fields.get("event") == "end":
+                    return events, after, content
+                events.append(content)
+                if content["event"] == until:
+                    return events, after, None
         raise AssertionError(f"no {until} in {LIMIT_S} s; so far {events[-5:]}")
+
+    def _messages(self, path: str) -> Iterator[dict[str, str]]:
+        """The messages of one stream, each with its fields; comments are none."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request("GET", path)
+            with connection.getresponse() as answer:
+                fields: dict[str, str] = {}
+                for line in answer:
+                    name, _, value = line.decode().rstrip("\n").partition(": ")
+                    if name:
+                        fields[name] = value
+                    elif "data" in fields:
+                        yield fields
+                    if not name:
+                        fields = {}
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     there.kill()
 
 
-def drawn(shape: str, seed: int) -> io.BytesIO:
+def drawn(shape: str, seed: int) -> FileStorage:
     """A photo of a circle or a square."""
     dice = random.Random(f"{shape} {seed}")
     image = Image.new("RGB", (240, 240), tuple(dice.randrange(120, 256) for _ in range(3)))
@@ -114,7 +118,7 @@ def drawn(shape: str, seed: int) -> io.BytesIO:
     content = io.BytesIO()
     image.save(content, "JPEG")
     content.seek(0)
-    return content
+    return FileStorage(content, f"{shape}-{seed}.jpg", content_type="image/jpeg")
 
 
 def taught(place: Place, photos: int) -> str:
@@ -122,7 +126,7 @@ def taught(place: Place, photos: int) -> str:
     key: str = place.ask("POST", "/api/albums", {"title_en": "Shapes", "title_zh": "形状"})["key"]
     for shape, name in (("circle", "圆"), ("square", "方")):
         album = place.ask("POST", f"/api/albums/{key}/classes", {"label": shape, "label_zh": name})
-        files = [(drawn(shape, seed), f"{seed}.jpg") for seed in range(photos)]
+        files = [drawn(shape, seed) for seed in range(photos)]
         kind = album["classes"][-1]["id"]
         added = place.ask("POST", f"/api/albums/{key}/classes/{kind}/photos", {"file": files})
         assert all(one["photo"] for one in added["results"]), added
@@ -149,7 +153,7 @@ def test_a_training_goes_on_while_its_server_is_killed_and_started_again(place: 
     while key not in {mode["key"] for mode in place.ask("GET", "/modes")["modes"]}:
         assert time.monotonic() < deadline, "the mode is not served"
         time.sleep(0.2)
-    answer = place.ask("POST", f"/predict?mode={key}", {"file": (drawn("circle", 99), "circle.jpg")})
+    answer = place.ask("POST", f"/predict?mode={key}", {"file": drawn("circle", 99)})
     assert answer["model"]["version"] == ended["result"]["version"]
 
 

@@ -86,13 +86,13 @@ def learn(job: PlayedJob, epochs: range) -> None:
 def test_a_beginner_sees_what_it_does_and_how_far_it_is(open_place: Callable[..., Page], job: PlayedJob) -> None:
     page = open_place()
     page.evaluate(DRAW, job.id)
-    expect(page.get_by_role("heading", name="Looking your photos over")).to_be_visible()
+    expect(page.locator(".job-now", has_text="Looking your photos over")).to_be_visible()
     expect(page.get_by_text("12 of 40 photos")).to_be_visible()
     assert page.get_by_role("progressbar", name="Looking your photos over").evaluate("bar => bar.value") == 12
     job.tell("say", en="Two photos are the same.", zh="有两张照片相同。")
     job.tell("part", name="head: epochs", length=60)
     learn(job, range(1, 9))
-    expect(page.get_by_role("heading", name="Learning to tell them apart")).to_be_visible()
+    expect(page.locator(".job-now", has_text="Learning to tell them apart")).to_be_visible()
     expect(page.get_by_role("img", name="Round 8: loss 0.125, 94% right.")).to_have_count(2)
     expect(page.locator(".job-chart path")).to_have_count(3)
     page.get_by_text("What it noticed (1)").click()
@@ -125,7 +125,7 @@ def test_a_lost_connection_is_told_and_found_again_and_nothing_is_missed_or_hear
     job.tell("part", name="head: epochs", length=60)
     learn(job, range(1, 6))
     page.context.set_offline(False)
-    expect(page.get_by_role("heading", name="Learning to tell them apart")).to_be_visible()
+    expect(page.locator(".job-now", has_text="Learning to tell them apart")).to_be_visible()
     expect(page.get_by_text("The connection is lost.")).to_have_count(0)
     learn(job, range(6, 8))
     job.end()
@@ -156,7 +156,7 @@ def test_a_failure_is_told_in_the_language_of_the_page_with_its_reason(
 ) -> None:
     page = open_place("/models?lang=zh")
     page.evaluate(DRAW, job.id)
-    expect(page.get_by_role("heading", name="正在检查照片")).to_be_visible()
+    expect(page.locator(".job-now", has_text="正在检查照片")).to_be_visible()
     job.end(1, error="There is no photo to validate on.")
     expect(page.get_by_text("没有成功。")).to_be_visible()
     expect(page.locator("[lang=en]", has_text="There is no photo to validate on.")).to_be_visible()
