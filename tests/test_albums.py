@@ -39,6 +39,9 @@ from app.photos.album_photos import (
 )
 from app.photos.album_training import held_out, problem_of, write_lists
 from app.photos.dataset import read_dataset
+from app.registry.manifest import ManifestLabel
+from app.training.gathering import gather
+from app.training.snapshot import PHOTOS, read_snapshot, snapshot_of
 from tests.album_photos import ids, kept, kept_again, pets
 
 
@@ -416,3 +419,19 @@ def test_a_photo_that_goes_while_it_is_looked_at_is_passed_over(
     stale["c1"][0].path.unlink()
     monkeypatch.setattr("app.photos.album_findings.photos_of", lambda *_: stale)
     assert [one.kind for one in findings_of(tmp_path, album)] == ["too_few"]
+
+
+def test_for_retraining_a_photo_that_was_moved_or_removed_counts_as_gone(tmp_path: Path) -> None:
+    key = pets(tmp_path, cats=3, dogs=3)
+    write_lists(tmp_path, key)
+    dataset = read_dataset(folder_of(tmp_path, key), validation_share=0)
+    version = tmp_path / key / "v1"
+    version.mkdir(parents=True)
+    (version / PHOTOS).write_bytes(snapshot_of(dataset, ["train"]))
+    there = ids(tmp_path, key)
+    move_photos(tmp_path, key, there["c1"][:1], "c2")
+    remove_photos(tmp_path, key, there["c2"][:1])
+    labels = [ManifestLabel(label="cat", label_zh="猫"), ManifestLabel(label="dog", label_zh="狗")]
+    gathered = gather(read_snapshot(version) or (), labels, [], tmp_path / ".feedback")
+    assert gathered.gone == 2
+    assert sorted(sample.label for sample in gathered.dataset.train) == [0, 0, 1, 1]
