@@ -6,7 +6,7 @@ import { api, wordsOf } from "./api.js";
 import { isUnknown, nameOf, percent } from "./decision.js";
 import { Failure } from "./failure.js";
 import { prepare } from "./shrink.js";
-import { announce, make } from "./teach_dom.js";
+import { announce, copyOf, make } from "./teach_dom.js";
 import { currentLanguage, pageData, say } from "./texts.js";
 
 const box = document.getElementById("try");
@@ -68,13 +68,7 @@ function answerOf({ results: [result], threshold, model }) {
 }
 
 function guess(entry, threshold, language) {
-  const bar = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of [["viewBox", "0 0 100 6"], ["preserveAspectRatio", "none"], ["aria-hidden", "true"]]) bar.setAttribute(name, value);
-  for (const [className, width] of [["meter-whole", 100], ["meter-share", entry.confidence * 100]]) {
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    for (const [name, value] of [["class", className], ["y", 2], ["width", width], ["height", 2]]) line.setAttribute(name, value);
-    bar.append(line);
-  }
-  bar.setAttribute("class", "meter");
+  const bar = copyOf("bar-of-guess");
+  bar.querySelector(".meter-share").setAttribute("width", entry.confidence * 100);
   return make("li", {}, make("span", {}, nameOf(entry, language)), make("span", {}, percent(entry.confidence, threshold)), bar);
 }

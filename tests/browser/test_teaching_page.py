@@ -14,7 +14,7 @@ from tests.browser.teaching import Open, choose, drop, photos, send, sideways, t
 pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
-TRAINING_MS = 240_000
+TRAINING_MS = 600_000
 """Jobs run on what others leave over; on a busy machine that is little."""
 
 
