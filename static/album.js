@@ -2,7 +2,7 @@
 
 import { watchCamera } from "./album_camera.js";
 import { drawClasses, drawUploads, watchClasses } from "./album_classes.js";
-import { findSoon, watchFindings } from "./album_findings.js";
+import { watchFindings } from "./album_findings.js";
 import { chosenIn, sorted, watchIntake } from "./album_intake.js";
 import { drawNext, watchNext } from "./album_next.js";
 import { drawResult } from "./album_result.js";
@@ -13,7 +13,8 @@ import { drawTraining, findTraining, watchTraining } from "./album_train.js";
 import { drawTrying, tryOn, watchTrying } from "./album_try.js";
 import { Uploads } from "./album_uploads.js";
 import { api, wordsOf } from "./api.js";
-import { announce, confirmed, inOurs, make, photosOf, thingsOf } from "./teach_dom.js";
+import { announce, confirmed, inOurs, make } from "./dom.js";
+import { photosOf, thingsOf } from "./teach_words.js";
 import { say } from "./texts.js";
 
 const told = document.getElementById("told");

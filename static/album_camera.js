@@ -1,7 +1,7 @@
 // The camera in bursts: hold the button or the space bar, and a photo is taken three times a second.
 
 import { drawn } from "./shrink.js";
-import { photosOf } from "./teach_dom.js";
+import { photosOf } from "./teach_words.js";
 import { say } from "./texts.js";
 
 const EVERY_MS = 300;

@@ -5,7 +5,8 @@ import { Grid } from "./album_grid.js";
 import { chosenIn } from "./album_intake.js";
 import { isLocked, offerUndo } from "./album_selection.js";
 import { change, nameOf, namesIn } from "./album_state.js";
-import { copyOf, inOther, make, photosOf } from "./teach_dom.js";
+import { copyOf, inOther, make } from "./dom.js";
+import { photosOf } from "./teach_words.js";
 import { say } from "./texts.js";
 
 const GOOD = 10;

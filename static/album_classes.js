@@ -4,7 +4,7 @@ import { ClassSection } from "./album_class.js";
 import { DRAGGED } from "./album_grid.js";
 import { isSelected, movePhotos } from "./album_selection.js";
 import { album, change, nameOf, namesIn, onAlbum } from "./album_state.js";
-import { announce, make } from "./teach_dom.js";
+import { announce, make } from "./dom.js";
 import { say } from "./texts.js";
 
 const host = document.getElementById("classes");

@@ -4,7 +4,7 @@ import { api, wordsOf } from "./api.js";
 import { showPhoto } from "./album_classes.js";
 import { select } from "./album_selection.js";
 import { album, onAlbum, path } from "./album_state.js";
-import { announce, buttonOf, inOurs, make } from "./teach_dom.js";
+import { announce, buttonOf, inOurs, make } from "./dom.js";
 import { say } from "./texts.js";
 
 const SETTLED_MS = 900;

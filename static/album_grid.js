@@ -2,7 +2,7 @@
 
 import { isSelected, removePhotos, select, selected } from "./album_selection.js";
 import { path } from "./album_state.js";
-import { make } from "./teach_dom.js";
+import { make } from "./dom.js";
 import { say } from "./texts.js";
 
 const SHOWN = 40; // the rest on demand, so that a class of hundreds does not bury the next one

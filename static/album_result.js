@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 import { album } from "./album_state.js";
-import { inOurs, make } from "./teach_dom.js";
+import { inOurs, make } from "./dom.js";
 import { currentLanguage, pageData, say } from "./texts.js";
 
 const words = document.getElementById("result-words");

@@ -2,7 +2,8 @@
 
 import { album, change, complain, nameOf, onAlbum } from "./album_state.js";
 import { isTraining } from "./album_train.js";
-import { announce, make, photosOf } from "./teach_dom.js";
+import { announce, make } from "./dom.js";
+import { photosOf } from "./teach_words.js";
 import { say } from "./texts.js";
 
 const bar = document.getElementById("bar-selection");

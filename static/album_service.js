@@ -1,12 +1,12 @@
 // Into service: the first version is at once, a later one when it is better, or when somebody insists.
 
 import { newest } from "./album_result.js";
-import { album, complain, reload } from "./album_state.js";
-import { verdictWords } from "./album_verdict.js";
+import { album, classNamed, complain, nameOf, reload } from "./album_state.js";
 import { api, wordsOf } from "./api.js";
 import { JobView } from "./job_view.js";
-import { announce, buttonOf, confirmed, make } from "./teach_dom.js";
+import { announce, buttonOf, confirmed, make } from "./dom.js";
 import { pageData, say } from "./texts.js";
+import { decisionOf, explain } from "./verdict.js";
 
 const words = document.getElementById("service-words");
 const host = document.getElementById("service-job");
@@ -21,6 +21,8 @@ let verdict = null; // of the comparison that has just been made: its result, or
 export function watchService() {
   view = new JobView(host, { onEnd: end });
 }
+
+const verdictWords = (result) => [...decisionOf(result), ...explain(result, (label) => nameOf(classNamed(label) ?? { label, label_zh: label }))];
 
 /** Find a comparison of this mode again that runs, or whose verdict on the newest version nobody has acted on. */
 export async function findComparison() {
@@ -72,7 +74,7 @@ function offer(version) {
 }
 
 function notBetter(version) {
-  const sentences = verdict.failure ? [say("teach_compare_failed"), verdict.failure] : verdictWords(verdict);
+  const sentences = verdict.failure ? [say("teach_compare_failed"), verdict.failure] : [...verdictWords(verdict), say("teach_kept_do")];
   const [decision, ...reasons] = sentences.filter(Boolean);
   const keep = buttonOf(say("teach_keep", { active: album.active }), kept, "button button-main");
   const force = buttonOf(say("teach_force", { version }), () => insist(version), "button button-danger");

@@ -2,7 +2,7 @@
 
 import { api, wordsOf } from "./api.js";
 import { currentLanguage, pageData } from "./texts.js";
-import { inOurs } from "./teach_dom.js";
+import { inOurs } from "./dom.js";
 
 export const path = `/api/albums/${pageData.mode}`;
 

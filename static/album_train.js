@@ -3,7 +3,8 @@
 import { api, wordsOf } from "./api.js";
 import { album, complain, onAlbum, path, reload } from "./album_state.js";
 import { JobView } from "./job_view.js";
-import { announce, inOurs, photosOf, thingsOf } from "./teach_dom.js";
+import { announce, inOurs } from "./dom.js";
+import { photosOf, thingsOf } from "./teach_words.js";
 import { pageData, say } from "./texts.js";
 
 const SECONDS = 12; // of a training, whatever there is to learn from

@@ -6,7 +6,7 @@ import { api, wordsOf } from "./api.js";
 import { isUnknown, nameOf, percent } from "./decision.js";
 import { Failure } from "./failure.js";
 import { prepare } from "./shrink.js";
-import { announce, copyOf, make } from "./teach_dom.js";
+import { announce, copyOf, make } from "./dom.js";
 import { currentLanguage, pageData, say } from "./texts.js";
 
 const box = document.getElementById("try");

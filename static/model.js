@@ -3,7 +3,8 @@
 import { api, wordsOf } from "./api.js";
 import { drawComparison } from "./model_compare.js";
 import { drawHistory } from "./model_history.js";
-import { announce, inOther, inOurs, make } from "./model_parts.js";
+import { inOther, inOurs, make } from "./dom.js";
+import { announce } from "./model_parts.js";
 import { drawStanding } from "./model_standing.js";
 import { lags, load, state } from "./model_state.js";
 import { drawThreshold } from "./model_threshold.js";

@@ -1,6 +1,7 @@
 // Two versions beside each other: what is known of them, and by a button their answers on the same photos.
 
-import { between, buttonOf, dateOf, judged, make, photosJudged, selectOf, share, sizeOf } from "./model_parts.js";
+import { buttonOf, make } from "./dom.js";
+import { between, dateOf, judged, photosJudged, selectOf, share, sizeOf } from "./model_parts.js";
 import { active, classNamed, reportOf, versionOf, whole } from "./model_state.js";
 import { start } from "./model_work.js";
 import { say } from "./texts.js";

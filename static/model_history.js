@@ -1,6 +1,7 @@
 // What served and since when, put there by whom and why: the newest first.
 
-import { make, momentOf, share } from "./model_parts.js";
+import { make } from "./dom.js";
+import { momentOf, share } from "./model_parts.js";
 import { state } from "./model_state.js";
 import { reasonOf, whoOf } from "./model_words.js";
 import { say } from "./texts.js";

@@ -1,6 +1,7 @@
 // What came of letting two versions answer the same photos.
 
-import { between, make, share } from "./model_parts.js";
+import { make } from "./dom.js";
+import { between, share } from "./model_parts.js";
 import { classNamed } from "./model_state.js";
 import { explainSideBySide, shortP } from "./verdict.js";
 import { say } from "./texts.js";

@@ -1,35 +1,11 @@
-// Elements in one line, and figures, times and sizes as people write them.
+// Figures, times and sizes as people write them, and the parts that show them.
 
-import { currentLanguage, languageTag, otherLanguage, say } from "./texts.js";
+import { draw, make } from "./dom.js";
+import { currentLanguage, languageTag, say } from "./texts.js";
 
-const SVG = document.querySelector("svg").namespaceURI;
 const SPOKEN_FOR_MS = 10_000;
 
 document.documentElement.classList.add("js");
-
-/** An element; properties that it does not have become attributes; children that are null are left out. */
-export function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in element) element[name] = value;
-    else if (value !== null) element.setAttribute(name, value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
-
-export function draw(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.filter(Boolean));
-  return element;
-}
-
-export function buttonOf(words, act, className = "button button-small") {
-  const button = make("button", { type: "button", className }, words);
-  button.addEventListener("click", act);
-  return button;
-}
 
 /** A select under its label, with the page's own arrow. `options`: [value, words]. */
 export function selectOf(id, words, options, chosen, onChange = () => {}) {
@@ -40,15 +16,6 @@ export function selectOf(id, words, options, chosen, onChange = () => {}) {
   const arrow = draw("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, draw("path", { d: "M6 9l6 6 6-6" }));
   const field = make("div", { className: "field" }, make("label", { htmlFor: id }, words), make("span", { className: "select" }, select, arrow));
   return { field, select, fill };
-}
-
-/** Which of two names is in the page's language; the other one where there is none. */
-export const inOurs = (en, zh) => (currentLanguage() === "zh" ? zh || en : en || zh) ?? "";
-
-/** The other name, marked as what it is, where it differs. */
-export function inOther(en, zh) {
-  const other = currentLanguage() === "zh" ? en : zh;
-  return other && other !== inOurs(en, zh) ? make("span", { lang: languageTag(otherLanguage()) }, other) : null;
 }
 
 export const share = (value, digits = 1) => (value >= 1 ? "100%" : `${(value * 100).toFixed(digits)}%`);
@@ -103,14 +70,3 @@ export function focusOn(id) {
   heading.focus({ preventScroll: true });
 }
 
-/** Ask before something that cannot be taken back; promises whether it may be done. */
-export function confirmed(words, action) {
-  const dialog = document.getElementById("confirm");
-  dialog.querySelector(".confirm-words").textContent = words;
-  dialog.querySelector(".confirm-yes").textContent = action;
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
-}

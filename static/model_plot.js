@@ -1,6 +1,6 @@
 // How sure a version is of what it knows (above the line) and of what it does not (below), and the threshold across.
 
-import { draw } from "./model_parts.js";
+import { draw } from "./dom.js";
 import { say } from "./texts.js";
 
 const WIDTH = window.innerWidth < 640 ? 340 : 640; // so that its figures are legible on a phone

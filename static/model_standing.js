@@ -2,7 +2,8 @@
 
 import { api, wordsOf } from "./api.js";
 import { openExport } from "./model_export.js";
-import { announce, between, buttonOf, facts, intervalOf, judged, make, photosJudged, share } from "./model_parts.js";
+import { buttonOf, make } from "./dom.js";
+import { announce, facts, intervalOf, judged, photosJudged, share } from "./model_parts.js";
 import { active, changed, isBase, path, state } from "./model_state.js";
 import { reasonOf } from "./model_words.js";
 import { pageData, say } from "./texts.js";

@@ -1,7 +1,8 @@
 // Where a version begins to say "unknown": set on a plot of what it knows and does not, with what each choice costs.
 
 import { api, wordsOf } from "./api.js";
-import { announce, buttonOf, make, selectOf, share } from "./model_parts.js";
+import { buttonOf, make } from "./dom.js";
+import { announce, selectOf, share } from "./model_parts.js";
 import { createPlot } from "./model_plot.js";
 import { active, changed, path, state, versionPath, whole } from "./model_state.js";
 import { ask } from "./model_try.js";

@@ -1,7 +1,8 @@
 // A second version beside the one in service: begun, watched as it goes, and ended.
 
 import { api, wordsOf } from "./api.js";
-import { announce, buttonOf, facts, focusOn, make, momentOf, selectOf, share } from "./model_parts.js";
+import { buttonOf, make } from "./dom.js";
+import { announce, facts, focusOn, momentOf, selectOf, share } from "./model_parts.js";
 import { changed, path, state, whole } from "./model_state.js";
 import { reasonOf } from "./model_words.js";
 import { start } from "./model_work.js";

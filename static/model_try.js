@@ -2,7 +2,7 @@
 
 import { api, wordsOf } from "./api.js";
 import { nameOf, percent } from "./decision.js";
-import { make } from "./model_parts.js";
+import { make } from "./dom.js";
 import { versionPath } from "./model_state.js";
 import { prepare } from "./shrink.js";
 import { currentLanguage, pageData, say } from "./texts.js";

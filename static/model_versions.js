@@ -2,9 +2,8 @@
 
 import { api, wordsOf } from "./api.js";
 import { openExport } from "./model_export.js";
-import {
-  announce, between, buttonOf, confirmed, dateOf, focusOn, intervalOf, judged, make, photosJudged, share, sizeOf,
-} from "./model_parts.js";
+import { buttonOf, confirmed, make } from "./dom.js";
+import { announce, between, dateOf, focusOn, intervalOf, judged, photosJudged, share, sizeOf } from "./model_parts.js";
 import { changed, state, versionPath } from "./model_state.js";
 import { openTry } from "./model_try.js";
 import { reasonOf } from "./model_words.js";

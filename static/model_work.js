@@ -3,10 +3,10 @@
 import { api, wordsOf } from "./api.js";
 import { JobView } from "./job_view.js";
 import { comparisonOf } from "./model_outcome.js";
-import { buttonOf, confirmed, make } from "./model_parts.js";
+import { buttonOf, confirmed, make } from "./dom.js";
 import { changed, classNamed, path } from "./model_state.js";
 import { reasonOf } from "./model_words.js";
-import { explain } from "./verdict.js";
+import { decisionOf, explain } from "./verdict.js";
 import { say } from "./texts.js";
 
 const hostOf = (kind) => document.getElementById(kind === "compare" ? "compare-work" : "work");
@@ -75,16 +75,10 @@ function told(job, body) {
 }
 
 function promotion(result) {
-  const names = { version: result.candidate, before: result.active ?? "" };
-  const why = explain(result, classNamed).map((sentence) => make("li", {}, sentence));
-  if (result.promoted) {
-    const forced = result.forced ? make("p", { className: "hint" }, say("models_was_forced")) : null;
-    return [make("h3", {}, say("models_promoted", names)), forced, result.forced ? null : make("ul", {}, ...why)].filter(Boolean);
-  }
-  return [
-    make("h3", {}, say("models_kept", names)), make("ul", {}, ...why),
-    make("p", { className: "actions" }, anywayButton(result.candidate)),
-  ];
+  const [decision, ...forced] = decisionOf(result);
+  const why = [...forced, ...explain(result, classNamed)].map((sentence) => make("li", {}, sentence));
+  const anyway = result.promoted ? null : make("p", { className: "actions" }, anywayButton(result.candidate));
+  return [make("h3", {}, decision), make("ul", {}, ...why), anyway].filter(Boolean);
 }
 
 function anywayButton(version) {

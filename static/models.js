@@ -1,7 +1,8 @@
 // The page `models`: every mode, as a catalogue.
 
 import { api, wordsOf } from "./api.js";
-import { dateOf, facts, between, inOther, inOurs, intervalOf, judged, make, photosJudged, share } from "./model_parts.js";
+import { inOther, inOurs, make } from "./dom.js";
+import { dateOf, facts, between, intervalOf, judged, photosJudged, share } from "./model_parts.js";
 import { reasonOf } from "./model_words.js";
 import { prepareImport } from "./models_import.js";
 import { say } from "./texts.js";

@@ -4,7 +4,7 @@ import { api, wordsOf } from "./api.js";
 import { Decisions, send } from "./review_decisions.js";
 import { EntryCard } from "./review_entry.js";
 import { Grid } from "./review_grid.js";
-import { currentLanguage, say } from "./texts.js";
+import { say } from "./texts.js";
 
 const PAGE = 24;
 const DID = { accept: "review_did_accept", relabel: "review_did_accept", reject: "review_did_reject" };

@@ -2,8 +2,8 @@
 
 import { api, wordsOf } from "./api.js";
 import { JobView } from "./job_view.js";
-import { outcomeWords } from "./outcome.js";
 import { currentLanguage, say } from "./texts.js";
+import { decisionOf, explain } from "./verdict.js";
 
 const OBSTACLES = { base: "review_base", gone: "review_gone", no_photos: "review_no_photos" };
 
@@ -126,7 +126,7 @@ class Training {
 
   tell(job) {
     if (!job.result?.verdict) return;
-    const [first, ...others] = outcomeWords(job.result);
+    const [first, ...others] = [...decisionOf(job.result), ...explain(job.result), ...learned(job.result)];
     const head = Object.assign(document.createElement("p"), { className: "training-decided", textContent: first });
     const rest = Object.assign(document.createElement("p"), { textContent: others.join(currentLanguage() === "zh" ? "" : " ") });
     this.part(".training-outcome").replaceChildren(head, rest, link(`/models/${job.mode}`, say("review_look_closer")));
@@ -134,3 +134,16 @@ class Training {
 }
 
 const link = (href, textContent) => Object.assign(document.createElement("a"), { href, textContent });
+
+/** What a retraining had to learn from. */
+function learned({ photos, new_classes: classes }) {
+  const [begun, few] = [Object.keys(classes.begun), Object.keys(classes.too_few)];
+  return [
+    say("review_got_learned", { corrected: photos.corrected, photos: photos.train + photos.validation + photos.test }),
+    begun.length > 0 ? say("review_got_begun", { names: listed(begun) }) : "",
+    few.length > 0 ? say("review_got_too_few", { names: listed(few) }) : "",
+    photos.gone > 0 ? say("review_got_gone", { count: photos.gone }) : "",
+  ].filter(Boolean);
+}
+
+const listed = (names) => names.join(say("review_got_and"));

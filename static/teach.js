@@ -1,7 +1,8 @@
 // The place Teach: what is being taught, and the way to begin something new.
 
 import { api, wordsOf } from "./api.js";
-import { inOther, inOurs, make, photosOf, thingsOf } from "./teach_dom.js";
+import { inOther, inOurs, make } from "./dom.js";
+import { photosOf, thingsOf } from "./teach_words.js";
 import { say } from "./texts.js";
 
 const list = document.getElementById("albums");

@@ -6,9 +6,15 @@ const SIGNIFICANT = 0.05; // as training/verdict.py has it
 const ENOUGH_OF_A_CLASS = 20;
 const MOST_RECALL_LOST = 0.1;
 
+/** What was decided, of `result`, what `models promote --json` or `retrain --json` prints: one sentence, or two. */
+export function decisionOf({ candidate, active, promoted, forced }) {
+  if (!promoted) return [say("verdict_kept", { candidate, active })];
+  return [say("verdict_promoted", { candidate }), ...(forced ? [say("verdict_forced")] : [])];
+}
+
 /** The sentences that explain `result`, what `models promote --json` or `models compare --json` prints. */
 export function explain(result, nameOfClass = (label) => label) {
-  if (!result?.verdict) return [];
+  if (!result?.verdict || result.forced) return [];
   const { verdict } = result;
   const names = { candidate: result.candidate, active: result.active };
   if (!verdict.candidate) return [say("verdict_no_photos", names), ...unsaid(result)];

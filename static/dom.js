@@ -1,22 +1,31 @@
-// Elements in one line, numbers in words, and a voice for screen readers.
+// Elements in one line, a voice for screen readers, and a question before what cannot be taken back.
 
-import { currentLanguage, languageTag, otherLanguage, say } from "./texts.js";
+import { currentLanguage, languageTag, otherLanguage } from "./texts.js";
 
+const SVG = document.querySelector("svg").namespaceURI;
 const SPOKEN_FOR_MS = 10_000;
 
-/** An element with its properties (what is none becomes an attribute) and children; null ones are left out. */
+/** An element; properties that it does not have become attributes; children that are nothing are left out. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name in element) element[name] = value;
-    else element.setAttribute(name, value);
+    else if (value !== null) element.setAttribute(name, value);
   }
-  element.append(...children.filter((child) => child !== null));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** An element of a drawing. */
+export function draw(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter(Boolean));
   return element;
 }
 
 /** A button that calls `act`. */
-export function buttonOf(words, act, className = "button") {
+export function buttonOf(words, act, className = "button button-small") {
   const button = make("button", { type: "button", className }, words);
   button.addEventListener("click", act);
   return button;
@@ -27,22 +36,10 @@ export function copyOf(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
 }
 
-/** "1 photo", "12 photos". */
-export function photosOf(n) {
-  return n === 1 ? say("teach_photo") : say("teach_photos", { n });
-}
+/** Which of two names is in the page's language; the other one where there is none. */
+export const inOurs = (en, zh) => (currentLanguage() === "zh" ? zh || en : en || zh) ?? "";
 
-/** "1 thing", "5 things". */
-export function thingsOf(n) {
-  return n === 1 ? say("teach_thing") : say("teach_things", { n });
-}
-
-/** What has a name in both languages in the one of the page, or in the other where there is none. */
-export function inOurs(en, zh) {
-  return (currentLanguage() === "zh" ? zh || en : en || zh) ?? "";
-}
-
-/** The name in the other language, where there is one; marked as such, for screen readers to pronounce. */
+/** The other name, marked as what it is so that screen readers pronounce it well, where it differs. */
 export function inOther(en, zh) {
   const other = currentLanguage() === "zh" ? en : zh;
   const isNew = other && other !== inOurs(en, zh);
@@ -60,8 +57,7 @@ export function announce(sentence) {
 export function confirmed(words, action) {
   const dialog = document.getElementById("confirm");
   dialog.querySelector(".confirm-words").textContent = words;
-  const yes = dialog.querySelector(".confirm-yes");
-  yes.textContent = action;
+  dialog.querySelector(".confirm-yes").textContent = action;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
