@@ -121,7 +121,7 @@ def test_what_is_not_better_is_refused_with_its_reason_and_promoted_only_by_forc
     row(page, "v3").get_by_role("button", name="启用 v3").click()
     expect(page.locator("#work")).to_contain_text("正在将 v3 与当前版本比较")
     work = page.locator("#work .outcome")
-    expect(work.get_by_role("heading")).to_have_text("v3 未启用，继续使用 v2", timeout=JOB_MS)
+    expect(work.get_by_role("heading")).to_have_text("继续使用 v2；v3 留作备选。", timeout=JOB_MS)
     expect(work).to_contain_text(re.compile(r"48 张照片检验，v3 答对 \d+ 张，v2 答对 \d+ 张。"))
     expect(work).to_contain_text("新版本没有更好")
     assert active_version(colours) == "v2"
@@ -130,7 +130,7 @@ def test_what_is_not_better_is_refused_with_its_reason_and_promoted_only_by_forc
     assert active_version(colours) == "v2"
     work.get_by_role("button", name="仍要启用").click()
     page.locator("#confirm").get_by_role("button", name="仍要启用").click()
-    expect(work.get_by_role("heading")).to_have_text("v3 已启用", timeout=JOB_MS)
+    expect(work.get_by_role("heading")).to_have_text("v3 已投入使用。", timeout=JOB_MS)
     expect(row(page, "v3")).to_contain_text("正在使用")
     newest = page.locator("#history li").first
     expect(newest).to_contain_text("v3 启用，取代 v2")

@@ -1,4 +1,4 @@
-"""The whole of it, as one person lives it in a browser: taught, watched, served, corrected, reviewed, retrained, undone.
+"""The whole of it, as one person lives it in a browser: taught, watched, served, corrected, retrained, taken back.
 
 Against the real server with its login, which is killed and started again while it trains. On a desktop with ants and
 bees, on a phone with pieces of ground.
