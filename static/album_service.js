@@ -5,7 +5,7 @@ import { album, complain, reload } from "./album_state.js";
 import { verdictWords } from "./album_verdict.js";
 import { api, wordsOf } from "./api.js";
 import { JobView } from "./job_view.js";
-import { announce, buttonOf, confirmed, make } from "./teach_dom.js";
+import { buttonOf, confirmed, make } from "./teach_dom.js";
 import { pageData, say } from "./texts.js";
 
 const words = document.getElementById("service-words");
@@ -119,5 +119,4 @@ async function end(job) {
   verdict = job.state === "cancelled" ? null : job.result ?? { failure: job.error ?? "" };
   await reload();
   drawService();
-  if (verdict && !verdict.failure) announce(verdictWords(verdict).join(" "));
 }
