@@ -4,7 +4,7 @@ import { newest } from "./album_result.js";
 import { album, classNamed, complain, nameOf, reload } from "./album_state.js";
 import { api, wordsOf } from "./api.js";
 import { JobView } from "./job_view.js";
-import { announce, buttonOf, confirmed, make } from "./dom.js";
+import { buttonOf, confirmed, make } from "./dom.js";
 import { pageData, say } from "./texts.js";
 import { decisionOf, explain } from "./verdict.js";
 
@@ -121,5 +121,4 @@ async function end(job) {
   verdict = job.state === "cancelled" ? null : job.result ?? { failure: job.error ?? "" };
   await reload();
   drawService();
-  if (verdict && !verdict.failure) announce(verdictWords(verdict).join(" "));
 }

@@ -6,7 +6,7 @@ import { api, wordsOf } from "./api.js";
 import { isUnknown, nameOf, percent } from "./decision.js";
 import { Failure } from "./failure.js";
 import { prepare } from "./shrink.js";
-import { announce, copyOf, make } from "./dom.js";
+import { copyOf, make } from "./dom.js";
 import { currentLanguage, pageData, say } from "./texts.js";
 
 const box = document.getElementById("try");
@@ -58,7 +58,6 @@ function answerOf({ results: [result], threshold, model }) {
   const best = result.top[0];
   const name = isNone ? say("teach_unknown") : nameOf(best, language);
   const reason = { share: percent(best.confidence, threshold), threshold: percent(threshold) };
-  announce(isNone ? say("teach_unknown_reason", reason) : `${name} ${percent(best.confidence)}`);
   return [
     make("p", { className: isNone ? "try-name try-unknown" : "try-name" }, name),
     isNone ? make("p", { className: "hint" }, say("teach_unknown_reason", reason)) : "",
