@@ -5,10 +5,11 @@ const HEIGHT = 132;
 const MARGIN = { top: 10, right: 6, bottom: 22, left: 38 };
 
 /** One chart under `host`. Lines are `{ name, className, values }`, a value for each epoch, null where there is none;
- *  the axis goes from 0 to `top(values)`, and `label(value)` writes what stands beside it. */
+ *  the axis goes from 0 to `top(values)`, and `label(value)` writes what stands beside
+ *  it, `first()` what stands below the first epoch. */
 export class Curves {
-  constructor(host, { top, label }) {
-    Object.assign(this, { top, label, lines: [], breaks: [], caption: "" });
+  constructor(host, { top, label, first }) {
+    Object.assign(this, { top, label, first, lines: [], breaks: [], caption: "" });
     this.svg = element("svg", { class: "chart", role: "img" });
     host.append(this.svg);
     new ResizeObserver(() => this.draw()).observe(host);
@@ -40,7 +41,7 @@ export class Curves {
 
   axes(top, count, x, y) {
     const marks = [0, top / 2, top];
-    const first = written("1", x(0), HEIGHT - 6, count > 1 ? "start" : "middle");
+    const first = written(this.first(), x(0), HEIGHT - 6, "start");
     const last = count > 1 ? [written(String(count), x(count - 1), HEIGHT - 6, "end")] : [];
     return [
       ...marks.map((mark) => rule(x(0), y(mark), Math.max(x(count - 1), x(1)), y(mark), "chart-axis")),

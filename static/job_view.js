@@ -105,7 +105,7 @@ export class JobView {
   }
 
   build() {
-    this.now = make("h3", "job-now");
+    this.now = make("p", "job-now");
     this.time = make("p", "job-time quiet");
     this.bar = make("progress", "job-bar");
     this.count = make("p", "job-count quiet");
@@ -118,9 +118,11 @@ export class JobView {
     this.cancelling = make("div", "actions job-actions");
     this.offerCancel();
     this.running = make("div", "job-running");
-    const line = make("div", "line");
-    line.append(this.now, this.time);
-    this.running.append(line, this.bar, this.count, this.notice, this.status);
+    const above = make("div", "line");
+    above.append(this.now, this.time);
+    const below = make("div", "line job-below");
+    below.append(this.count, this.cancelling);
+    this.running.append(above, this.bar, below, this.notice, this.status);
     this.charts = make("div", "job-charts");
     this.charts.hidden = true;
     this.loss = this.chart("job_loss", { top: niceTop, label: (value) => String(Number(value.toPrecision(2))) }, true);
@@ -130,7 +132,6 @@ export class JobView {
     this.summary = make("summary");
     this.list = make("ul");
     this.notes.append(this.summary, this.list);
-    this.running.append(this.cancelling);
     const whole = make("section", "job");
     whole.setAttribute("aria-label", say("job_title"));
     whole.append(this.outcome, this.running, this.charts, this.notes);
@@ -145,7 +146,7 @@ export class JobView {
     caption.append(make("span", "job-key job-key-second", say("job_key_validation")));
     figure.append(caption);
     this.charts.append(figure);
-    return new Curves(figure, axis);
+    return new Curves(figure, { ...axis, first: () => say("job_first_round") });
   }
 
   showPart() {

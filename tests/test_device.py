@@ -53,7 +53,7 @@ def test_what_does_not_fit_is_halved_until_it_does() -> None:
             raise MemoryError
         return size * 10
 
-    assert fitted(32, attempt, said.append) == (40, 4)
+    assert fitted(32, attempt, lambda en, zh: said.append(en)) == (40, 4)
     assert len(said) == 3
 
 
@@ -62,7 +62,7 @@ def test_nothing_fits() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(DataError, match="Not even one"):
-        fitted(4, attempt, lambda text: None)
+        fitted(4, attempt, lambda en, zh: None)
 
 
 def test_another_failure_is_not_taken_for_want_of_memory() -> None:
@@ -70,4 +70,4 @@ def test_another_failure_is_not_taken_for_want_of_memory() -> None:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        fitted(4, attempt, lambda text: None)
+        fitted(4, attempt, lambda en, zh: None)

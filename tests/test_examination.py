@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from app.errors import DataError
 from app.photos import duplicates
@@ -98,6 +98,16 @@ def test_tiny_photos_are_told_and_kept(clean: Dataset, tmp_path: Path) -> None:
     assert {tiny, fair} <= set(examination.dataset.train)
 
 
+def test_blurred_photos_are_told_and_kept(clean: Dataset, tmp_path: Path, cat: Image.Image) -> None:
+    blurred = Sample(save(tmp_path / "b" / "blurred.jpg", cat.filter(ImageFilter.GaussianBlur(3))), 0)
+    examination = look(changed(clean, train=(blurred, Sample(save(tmp_path / "b" / "cat.jpg", cat), 0))))
+    found = next(one for one in examination.findings if one.kind == "blurred")
+    assert found.paths == (blurred.path,)
+    assert "b/blurred.jpg" in found.sentence_en
+    assert "1 张照片可能模糊" in found.sentence_zh
+    assert blurred in examination.dataset.train
+
+
 def test_training_keeps_one_of_equal_files_and_the_exam_keeps_all(clean: Dataset, tmp_path: Path) -> None:
     again = Sample(tmp_path / "again.jpg", 0)
     again.path.write_bytes(clean.train[3].path.read_bytes())
@@ -178,14 +188,14 @@ def test_near_duplicates_in_training_are_told_and_kept(clean: Dataset, tmp_path:
 
 
 def test_scarce_classes_and_imbalance_beyond_three_to_one_are_told(clean: Dataset, tmp_path: Path) -> None:
-    scarce = Dataset(clean.classes, clean.train[:12] + clean.train[12:16], clean.validation, ())
+    scarce = Dataset(clean.classes, clean.train[:16], clean.validation, (), clean.classes_zh)
     examination = look(scarce)  # 12 to 4: three to one
     assert kinds(examination) == ["too_few"]
     assert "bee 4" in examination.findings[0].sentence_en
     more = look(changed(scarce, train=samples(tmp_path / "more", range(30, 31), 0)))  # 13 to 4
     assert kinds(more) == ["too_few", "imbalance"]
-    assert more.findings[1].sentence_en.startswith("ant has 13 training photos and bee 4")
-    assert "ant 有 13 张" in more.findings[1].sentence_zh
+    assert more.findings[1].sentence_en.startswith("ant has 13 photos to learn from and bee 4")
+    assert "“蚂蚁”有 13 张" in more.findings[1].sentence_zh
 
 
 def test_a_class_without_training_photos_is_left_out_and_the_others_keep_their_names(
@@ -269,18 +279,20 @@ def test_the_hash_distance_is_imagehash_s_own(tmp_path: Path) -> None:
     assert np.bitwise_count(bits[0] ^ bits[1]).sum(dtype=int) == imagehash.phash(one, 16) - imagehash.phash(other, 16)
 
 
-def test_the_shared_sets_hold_one_near_duplicate_and_no_leak(shared: Path) -> None:
+def test_the_shared_sets_hold_one_near_duplicate_no_leak_and_three_blurred(shared: Path) -> None:
     found = {}
     for name in ("hymenoptera", "grocery20", "trashnet"):
         examination = examine(read_dataset(shared / "datasets" / name), max_pixels=50_000_000)
         found[name] = [(one.kind, sorted(path.name for path in one.paths)) for one in examination.findings]
+    blurred, *flyer = found.pop("trashnet")
+    assert blurred == ("blurred", ["glass167.jpg", "plastic164.jpg"])
     # One flyer, photographed twice.
-    assert found.pop("trashnet") in (
+    assert flyer in (
         [("near_duplicate", ["paper553.jpg"])],
         [("leak", ["paper457.jpg"])],
         [("leak", ["paper553.jpg"])],
     )
-    assert found == {"hymenoptera": [], "grocery20": []}
+    assert found == {"hymenoptera": [], "grocery20": [("blurred", ["Lemon_006.jpg"])]}
 
 
 def test_a_picture_s_bytes_are_not_needed_twice(clean: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

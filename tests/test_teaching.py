@@ -128,7 +128,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(
 
     said = []
     progress = Silent()
-    monkeypatch.setattr(progress, "say", said.append)
+    monkeypatch.setattr(progress, "say", lambda en, zh: said.append(en))
     monkeypatch.setattr(Steps, "_step", short_of_memory)
     train(Order(photos, "colours", Options(recipe="full", **QUICK)), settings, progress)
     assert set(sizes) == {4}
@@ -140,7 +140,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(
 
 def test_one_run_at_a_time_teaches_a_mode(settings: Settings, photos: Path) -> None:
     class Second(Silent):
-        def say(self, text: str) -> None:
+        def say(self, en: str, zh: str) -> None:
             with pytest.raises(DataError, match="right now"):
                 train(Order(photos, "colours", Options(**QUICK)), settings)
 

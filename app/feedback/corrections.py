@@ -1,6 +1,5 @@
 """What people say of answers: stored once each, to be changed or taken back; a picture only where they agreed."""
 
-import unicodedata
 import uuid
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -12,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.errors import BadParameter, Conflict
 from app.feedback.database import Database
-from app.feedback.pictures import Kept, add_row, guarded, path_of, remove_rows, write_picture
+from app.feedback.pictures import add_row, guarded, path_of, remove_rows, write_picture
 from app.feedback.tables import Correction, Picture
 from app.feedback.trouble import told
 from app.registry.state import now
+from app.vision.keeping import Kept
+from app.vision.labels import visible_name
 
 Kind = Literal["label", "new", "none"]
 MAX_LABEL = 100
@@ -51,9 +52,7 @@ def clean(text: str) -> str:
     Raises:
         BadParameter: nothing is left, or more than `MAX_LABEL` characters.
     """
-    spaced = "".join(" " if character.isspace() else character for character in unicodedata.normalize("NFC", text))
-    visible = "".join(character for character in spaced if not unicodedata.category(character).startswith("C"))
-    name = " ".join(visible.split())
+    name = visible_name(text)
     if not 0 < len(name) <= MAX_LABEL:
         raise BadParameter(
             name="label", en=f"a name of 1 to {MAX_LABEL} characters", zh=f" 1 到 {MAX_LABEL} 个字的名称"

@@ -1,55 +1,18 @@
-"""The pictures that people let us keep: small, upright, with nothing in them but pixels; and what each looks like."""
+"""The pictures that people let us keep, and what each looks like."""
 
-import hashlib
-import io
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.feedback.tables import Picture
 from app.registry.files import write_file
 from app.registry.state import locked, now
-from app.vision.look import HASH_SIDE, MOST_BITS, Bits, is_flat, perceptual_hash
-from app.vision.picture import decode
-
-LONGEST = 1024
-"""Pixels of the longer side at most: four times what a network looks at."""
-_QUALITY = 95
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A picture ready to be kept: its JPEG, the SHA-256 of it, and what it looks like."""
-
-    jpeg: bytes
-    sha256: str
-    look: str
-
-
-def prepare(data: bytes, max_pixels: int) -> Kept:
-    """Decode an upload as safely as for recognition, and write it anew: neither EXIF nor a place survives.
-
-    Raises:
-        RequestError: it is no picture, damaged, or has more than `max_pixels`.
-    """
-    image = decode(data, max_pixels=max_pixels, shortest_side=LONGEST // 2).image
-    image.info = {}
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    jpeg = buffer.getvalue()
-    return Kept(jpeg, hashlib.sha256(jpeg).hexdigest(), look_of(image))
-
-
-def look_of(image: Image.Image) -> str:
-    """The perceptual hash, hex; empty for a picture of one colour, whose hash would be noise."""
-    return "" if is_flat(image) else perceptual_hash(image).tobytes().hex()
+from app.vision.keeping import Kept
+from app.vision.look import HASH_SIDE, MOST_BITS, Bits
 
 
 def folder_of(models_dir: Path) -> Path:

@@ -1,6 +1,5 @@
 """What goes wrong with the disk and the database, as errors that a caller is told of."""
 
-import errno
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -9,10 +8,10 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.errors import NotSaved, StorageFull
+from app.registry import files
 
 LOG = logging.getLogger(__name__)
 RETRY_S = 10
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _POSTGRESQL_FULL = "53100"
 
@@ -36,7 +35,7 @@ def told() -> Iterator[None]:
 def is_full(error: SQLAlchemyError | OSError) -> bool:
     """Whether it says that there is no room."""
     if isinstance(error, OSError):
-        return error.errno in _FULL
+        return files.is_full(error)
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlite_errorcode", None) or getattr(cause, "sqlstate", None)
     return code in (*_SQLITE_FULL, _POSTGRESQL_FULL)

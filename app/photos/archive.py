@@ -5,6 +5,8 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from app.errors import DataError
@@ -16,9 +18,11 @@ MAX_BYTES = 10 * 2**30
 
 _LISTS = frozenset({".txt", ".json"})
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
+_ZIPFILE_S = "cp437"
+"""What zipfile decodes a name with that does not say how it is written."""
 
 
-def unpack(archive: Path, workspace: Path) -> Path:
+def unpack(archive: Path, workspace: Path, most_bytes: int = MAX_BYTES) -> Path:
     """Unpack the pictures and lists of `archive` under `workspace`; the folder, named by the archive's content.
 
     A second call finds the folder there and unpacks nothing; a killed one leaves nothing that looks whole.
@@ -35,7 +39,7 @@ def unpack(archive: Path, workspace: Path) -> Path:
     building = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=workspace))
     try:
         with zipfile.ZipFile(archive) as opened:
-            _extract(opened, building, shutil.disk_usage(workspace).free)
+            _extract(opened, building, shutil.disk_usage(workspace).free, most_bytes)
         building.replace(target)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
         raise DataError(f"The archive {archive.name} cannot be unpacked: {error}.") from error
@@ -44,16 +48,18 @@ def unpack(archive: Path, workspace: Path) -> Path:
     return target
 
 
-def _extract(opened: zipfile.ZipFile, folder: Path, free_bytes: int) -> None:
+def _extract(opened: zipfile.ZipFile, folder: Path, free_bytes: int, most_bytes: int) -> None:
     """Write the entries that are wanted below `folder`; everything is checked before the first byte is written."""
-    targets = {entry: folder.joinpath(*_safe_parts(entry)) for entry in opened.infolist() if not entry.is_dir()}
+    encoding = _encoding(opened.infolist())
+    files = (entry for entry in opened.infolist() if not entry.is_dir())
+    targets = {entry: folder.joinpath(*_safe_parts(entry, encoding)) for entry in files}
     wanted = {entry: path for entry, path in targets.items() if path.suffix.lower() in SUFFIXES | _LISTS}
     # The sizes can be trusted: zipfile reads no more of an entry than it declares.
     size = sum(entry.file_size for entry in wanted)
-    if len(targets) > MAX_FILES or size > MAX_BYTES:
+    if len(targets) > MAX_FILES or size > most_bytes:
         raise DataError(
             f"The archive holds {len(targets)} files and {size / 2**30:.1f} GB; "
-            f"the limits are {MAX_FILES} and {MAX_BYTES / 2**30:g} GB: unpack it yourself and name the folder."
+            f"the limits are {MAX_FILES} and {most_bytes / 2**30:.2g} GB: unpack it yourself and name the folder."
         )
     if size > free_bytes:
         raise DataError(f"The archive needs {size / 2**30:.1f} GB of disk, and {free_bytes / 2**30:.1f} GB are free.")
@@ -63,9 +69,9 @@ def _extract(opened: zipfile.ZipFile, folder: Path, free_bytes: int) -> None:
             shutil.copyfileobj(source, sink)
 
 
-def _safe_parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
+def _safe_parts(entry: zipfile.ZipInfo, encoding: str) -> tuple[str, ...]:
     """The entry's path below the folder, in parts."""
-    name = _name(entry).replace("\\", "/")
+    name = _name(entry, encoding).replace("\\", "/")
     path = PurePosixPath(name)
     if entry.flag_bits & _ENCRYPTED_FLAG:
         raise DataError("The archive is protected with a password: unpack it yourself and name the folder.")
@@ -76,14 +82,27 @@ def _safe_parts(entry: zipfile.ZipInfo) -> tuple[str, ...]:
     return path.parts
 
 
-def _name(entry: zipfile.ZipInfo) -> str:
-    """The entry's name; zips packed on a Chinese Windows hold GBK without saying so, those of a Mac UTF-8."""
-    if entry.flag_bits & _UTF8_FLAG or entry.filename.isascii():
-        return entry.filename
-    raw = entry.filename.encode("cp437", "replace")  # what zipfile decoded it with
+def _encoding(entries: Iterable[zipfile.ZipInfo]) -> str:
+    """How the names are written that do not say so: GBK in zips of a Chinese Windows, UTF-8 in those of a Mac.
+
+    All of them decide together: a single name in GBK may be valid UTF-8 by chance.
+    """
+    raw = [_raw(entry) for entry in entries if not _is_said(entry)]
     for encoding in ("utf-8", "gb18030"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return entry.filename
+        with suppress(UnicodeDecodeError):
+            for name in raw:
+                name.decode(encoding)
+            return encoding
+    return _ZIPFILE_S
+
+
+def _name(entry: zipfile.ZipInfo, encoding: str) -> str:
+    return entry.filename if _is_said(entry) else _raw(entry).decode(encoding)
+
+
+def _is_said(entry: zipfile.ZipInfo) -> bool:
+    return bool(entry.flag_bits & _UTF8_FLAG) or entry.filename.isascii()
+
+
+def _raw(entry: zipfile.ZipInfo) -> bytes:
+    return entry.filename.encode(_ZIPFILE_S, "replace")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.errors import DataError
-from app.photos.archive import unpack
+from app.photos.archive import MAX_BYTES, unpack
 from app.photos.files import find_pictures
 from app.photos.lists import CLASSES, label_lines, read_classes, read_list
 from app.vision.labels import Label, plain_label
@@ -54,14 +54,19 @@ class Dataset:
 
 
 def read_dataset(
-    source: Path, *, seed: int = 0, validation_share: float = 0.15, workspace: Path | None = None
+    source: Path,
+    *,
+    seed: int = 0,
+    validation_share: float = 0.15,
+    workspace: Path | None = None,
+    most_bytes: int = MAX_BYTES,
 ) -> Dataset:
     """Read labelled photos from a folder, a list file or a zip; the pictures themselves are not opened.
 
     A folder holds list files (`train.txt`, and perhaps `val.txt`, `test.txt`, `classes.txt`; `path label` lines), or
     the folders `train/ val/ test/` of class folders, or class folders. A list file by itself is read as training
     photos. Where no validation part is given, `validation_share` of each class is taken from training, the same for the
-    same `seed`; 0 takes none. A zip is unpacked into `workspace` (a temporary folder when None).
+    same `seed`; 0 takes none. A zip is unpacked into `workspace` (a temporary folder when None), to `most_bytes`.
 
     Raises:
         DataError: there are no labelled photos, or they cannot be told apart; the sentence says what was looked for.
@@ -71,7 +76,7 @@ def read_dataset(
     if source.is_dir():
         labels, parts = _read_folder(_unwrapped(source), inside=None)
     elif zipfile.is_zipfile(source):
-        folder = unpack(source, workspace or _temporary_folder())
+        folder = unpack(source, workspace or _temporary_folder(), most_bytes)
         labels, parts = _read_folder(_unwrapped(folder), inside=folder)
     elif source.suffix.lower() == ".txt":
         labels, parts = _read_lists({"train": source}, inside=None)

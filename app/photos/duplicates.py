@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.vision.look import FLAT, HASH_PIXELS, MOST_BITS, perceptual_hash
+from app.vision.look import FLAT, MOST_BITS, perceptual_hash
 from app.vision.picture import decode
+from app.vision.sharpness import SIDE, is_blurred
 
 _THUMBNAIL_SIDE = 16
 _MOST_RESIDUAL = 45
@@ -31,7 +32,7 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`content` is the SHA-256 of the file; `shorter_side` in pixels; `bits` uint64 `[4]`; `thumbnail` float32 `[768]`.
+    """`content` is the SHA-256 of the file; `shorter_side` in pixels; `bits` uint64 `[4]`; `thumbnail` uint8 `[768]`.
 
     `flat` photos, of one colour, are never near another: only equal.
     """
@@ -41,6 +42,7 @@ class Look:
     bits: _Array
     thumbnail: _Array
     flat: bool
+    blurred: bool
 
 
 def look_at(path: Path, max_pixels: int) -> Look:
@@ -51,15 +53,16 @@ def look_at(path: Path, max_pixels: int) -> Look:
         OSError: it cannot be read from the disk.
     """
     data = path.read_bytes()
-    picture = decode(data, max_pixels=max_pixels, shortest_side=HASH_PIXELS)
+    picture = decode(data, max_pixels=max_pixels, shortest_side=SIDE // 2)
     small = picture.image.resize((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BOX)
-    thumbnail = np.asarray(small, dtype=np.float32)
+    thumbnail = np.asarray(small, dtype=np.uint8)
     return Look(
         content=hashlib.sha256(data).hexdigest(),
         shorter_side=min(picture.width, picture.height),
         bits=perceptual_hash(picture.image),
         thumbnail=thumbnail.ravel(),
         flat=bool(thumbnail.std(axis=(0, 1)).max() < FLAT),
+        blurred=is_blurred(picture.image),
     )
 
 
@@ -81,5 +84,6 @@ def _confirmed(first: Look, second: Look) -> bool:
     """Whether the thumbnails agree at every place, but for the brightness and the contrast of the whole."""
     if first.flat or second.flat:
         return False
-    slope, offset = np.polyfit(first.thumbnail, second.thumbnail, 1)
-    return bool(np.abs(slope * first.thumbnail + offset - second.thumbnail).max() <= _MOST_RESIDUAL)
+    one, other = first.thumbnail.astype(np.float64), second.thumbnail.astype(np.float64)
+    slope, offset = np.polyfit(one, other, 1)
+    return bool(np.abs(slope * one + offset - other).max() <= _MOST_RESIDUAL)

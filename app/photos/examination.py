@@ -1,7 +1,7 @@
 """Look the photos over before training: what is broken, doubled, contradictory, scarce, or known to the exam."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.config import available_cores
 from app.errors import DataError, RequestError
 from app.photos.dataset import Dataset, Sample
 from app.photos.duplicates import Look, look_at
-from app.photos.findings import Finding, finding
+from app.photos.findings import Both, Finding, finding
 from app.photos.repeats import Photo, Verdict, conflicts, copies, exact_leaks, lookalikes
 
 __all__ = ["Examination", "Finding", "examine"]
@@ -42,14 +42,22 @@ def examine(
     Raises:
         DataError: fewer than two classes are left with training photos; the sentence says where they went.
     """
-    looks = _looks(dataset, max_pixels, progress)
+    examination = inspect(dataset, _looks(dataset, max_pixels, progress), keep_leaks=keep_leaks)
+    if len(examination.dataset.classes) < 2:  # noqa: PLR2004 - nothing to tell apart
+        reasons = " ".join(found.sentence_en for found in examination.findings)
+        raise DataError(f"Training needs photos of at least two classes. {reasons}".strip())
+    return examination
+
+
+def inspect(dataset: Dataset, looks: Mapping[Path, Look], *, keep_leaks: bool = False) -> Examination:
+    """The rules of `examine`, over photos that have been looked at; those without a look cannot be read."""
     photos = [
         Photo(part, sample, looks[sample.path])
         for part, samples in dataset.parts().items()
         for sample in samples
         if sample.path in looks
     ]
-    findings = [*_unreadable(dataset, looks), *_tiny(photos)]
+    findings = [*_unreadable(dataset, looks), *_tiny(photos), *_blurred(photos)]
     rules: list[Callable[[list[Photo]], Verdict]] = [
         conflicts,
         lambda rest: exact_leaks(rest, keep_leaks),
@@ -62,9 +70,6 @@ def examine(
         photos = [photo for photo in photos if id(photo) not in verdict.removed]
     cleaned, empty = _without_empty_classes(_gathered(dataset, photos))
     findings += empty
-    if len(cleaned.classes) < 2:  # noqa: PLR2004 - nothing to tell apart
-        reasons = " ".join(found.sentence_en for found in findings)
-        raise DataError(f"Training needs photos of at least two classes. {reasons}".strip())
     return Examination(cleaned, (*findings, *_scarce(cleaned)))
 
 
@@ -105,9 +110,20 @@ def _tiny(photos: Iterable[Photo]) -> Iterable[Finding]:
         yield finding(
             "tiny",
             "Kept, though showing little: {photos} with a side below {side} pixels ({names}).",
-            "有 {n} 张图片的边长不足 {side} 像素，细节很少，仍保留（{names}）。",
+            "有 {n} 张照片太小（边长不足 {side} 像素），看不出多少细节，仍保留（{names}）。",
             paths,
             side=TINY_SIDE,
+        )
+
+
+def _blurred(photos: Iterable[Photo]) -> Iterable[Finding]:
+    paths = [photo.sample.path for photo in photos if photo.look.blurred]
+    if paths:
+        yield finding(
+            "blurred",
+            "Kept, but please look at them: {photos} that may be blurred ({names}). Sharp photos teach more.",
+            "有 {n} 张照片可能模糊，仍保留，请检查（{names}）。清晰的照片效果更好。",
+            paths,
         )
 
 
@@ -122,8 +138,7 @@ def _gathered(dataset: Dataset, photos: Iterable[Photo]) -> Dataset:
 def _without_empty_classes(dataset: Dataset) -> tuple[Dataset, list[Finding]]:
     """The dataset without the classes that have no training photo: nothing could learn them."""
     learned = sorted({sample.label for sample in dataset.train})
-    missing = [name for label, name in enumerate(dataset.classes) if label not in learned]
-    if not missing:
+    if len(learned) == len(dataset.classes):
         return dataset, []
     index = {old: new for new, old in enumerate(learned)}
 
@@ -138,30 +153,48 @@ def _without_empty_classes(dataset: Dataset) -> tuple[Dataset, list[Finding]]:
         classes_zh=tuple(dataset.classes_zh[label] for label in learned) if dataset.classes_zh else (),
     )
     en, zh = "Left out: classes without a training photo ({classes}).", "已排除没有训练图片的类别（{classes}）。"
-    return cleaned, [finding("too_few", en, zh, classes=", ".join(missing))]
+    absent = sorted(set(range(len(dataset.classes))) - set(learned))
+    names = [_name(dataset, label) for label in absent]
+    return cleaned, [finding("too_few", en, zh, classes=_listed(names))]
 
 
 def _scarce(dataset: Dataset) -> Iterable[Finding]:
     """Classes with few training photos, and a largest class that drowns the smallest."""
-    counts = Counter(dataset.classes[sample.label] for sample in dataset.train)
-    few = [f"{name} {counts[name]}" for name in dataset.classes if counts[name] < FEW_PHOTOS]
+    counts = Counter(sample.label for sample in dataset.train)
+    few = [_counted(dataset, label, counts[label]) for label in sorted(counts) if counts[label] < FEW_PHOTOS]
     if few:
         yield finding(
             "too_few",
-            "Classes with fewer than {limit} training photos: {classes}. More photos help more than any option.",
-            "训练图片不足 {limit} 张的类别：{classes}。多拍几张比调任何参数都有效。",
+            "Few photos to learn from: {classes}. With {limit} or more of each class the answers get surer.",
+            "照片偏少：{classes}。每个类别有 {limit} 张以上，识别会更可靠。",
             limit=FEW_PHOTOS,
-            classes=", ".join(few),
+            classes=_listed(few),
         )
+    if not counts:
+        return
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
     if most > MOST_IMBALANCE * least:
         yield finding(
             "imbalance",
-            "{largest} has {most} training photos and {smallest} {least}: beyond {limit} to 1 the rare class suffers.",
-            "{largest} 有 {most} 张训练图片，{smallest} 只有 {least} 张：超过 {limit} 比 1，少的类别容易被忽略。",
-            largest=largest,
+            "{largest} has {most} photos to learn from and {smallest} {least}: "
+            "with more than {limit} times as many, the smaller class is easily overlooked.",
+            "“{largest}”有 {most} 张照片，“{smallest}”只有 {least} 张：相差超过 {limit} 倍时，少的类别容易被忽略。",
+            largest=_name(dataset, largest),
             most=most,
-            smallest=smallest,
+            smallest=_name(dataset, smallest),
             least=least,
             limit=MOST_IMBALANCE,
         )
+
+
+def _name(dataset: Dataset, label: int) -> Both:
+    return Both(dataset.classes[label], (dataset.classes_zh or dataset.classes)[label])
+
+
+def _counted(dataset: Dataset, label: int, count: int) -> Both:
+    name = _name(dataset, label)
+    return Both(f"{name.en} {count}", f"{name.zh} {count} 张")
+
+
+def _listed(names: Sequence[Both]) -> Both:
+    return Both(", ".join(name.en for name in names), "、".join(name.zh for name in names))

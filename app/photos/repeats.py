@@ -123,8 +123,8 @@ def lookalikes(photos: Sequence[Photo], classes: Sequence[str], keep_leaks: bool
         verdict.findings.append(
             finding(
                 "conflict",
-                "Kept, but please look at them: {photos} that look the same under different labels ({names}).",
-                "有 {n} 张图片看起来相同但类别不同，仍保留，请检查（{names}）。",
+                "Kept, but please look at them: {photos} that look the same and stand in different classes ({names}).",
+                "有 {n} 张照片看起来相同，却在不同的类别里，仍保留，请检查（{names}）。",
                 _paths(torn),
             )
         )
@@ -133,7 +133,7 @@ def lookalikes(photos: Sequence[Photo], classes: Sequence[str], keep_leaks: bool
             finding(
                 "near_duplicate",
                 "Kept, though teaching little new: {photos} nearly the same as another of the class ({names}).",
-                "有 {n} 张图片与同类的另一张几乎相同，仍保留，但新信息很少（{names}）。",
+                "有 {n} 张照片与同类的另一张几乎一样，仍保留，但学不到多少新东西（{names}）。",
                 _paths(again),
             )
         )

@@ -1,11 +1,19 @@
 """Files and folders that appear whole or not at all, and stay where the power fails."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it says that there is no room on the disk."""
+    return error.errno in _FULL
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ TAIL = 4000
 _JOB, _RESULT, _OUTPUT, _LOCK, _PROCESS = "job.json", "result.json", "output.log", ".lock", "process"
 
 Kind = Literal["train", "retrain", "promote", "compare", "export"]
+_DYING_S = 5.0
+"""How long a cancelled job is waited for: at idle priority even dying takes its time."""
 FILES = "{files}"
 """As an argument: the folder for what the command writes, `files` in the job's own."""
 
@@ -69,14 +72,19 @@ def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
     jobs.mkdir(parents=True, exist_ok=True)
     with (jobs / _LOCK).open("w") as door:
         fcntl.flock(door, fcntl.LOCK_EX)
-        if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
-            raise JobBusy(mode=mode)
+        check_free(models_dir, mode)
         _forget(models_dir)
         job = Job(id=secrets.token_hex(8), kind=kind, mode=mode, arguments=arguments, started=now())
         folder = jobs / job.id
         folder.mkdir()
         _spawn(folder, job)
     return job
+
+
+def check_free(models_dir: Path, mode: str) -> None:
+    """Raises JobBusy where a job of this mode runs."""
+    if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
+        raise JobBusy(mode=mode)
 
 
 def _spawn(folder: Path, job: Job) -> None:
@@ -172,6 +180,9 @@ def cancel(models_dir: Path, job: Job) -> None:
     with suppress(ProcessLookupError, FileNotFoundError):
         # Whatever is half-written stands aside, and is swept by the next run.
         os.killpg(int((folder / _PROCESS).read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + _DYING_S
+    while _is_locked(folder) and time.monotonic() < deadline:  # so that the mode is free for the next job
+        time.sleep(_DYING_S / 100)
 
 
 def _supervise(folder: Path, lock: int) -> None:

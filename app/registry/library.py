@@ -88,6 +88,11 @@ def earlier_version(mode_folder: Path, state: State) -> str | None:
     return next((name for name in state.earlier() if name in complete and name != state.active), None)
 
 
+def version_names(mode_folder: Path) -> list[str]:
+    """The complete versions of a mode, v2 before v10; none where there is no such mode."""
+    return sorted(complete_versions(mode_folder), key=_in_order)
+
+
 def find_version(models_dir: Path, key: str, version: str) -> Path:
     """The folder of a version, whole or not.
 

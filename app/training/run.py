@@ -202,8 +202,8 @@ class _Run:
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
-        write_version(self.settings.models_dir, manifest, trained.tensors, files, by=self.order.by)
         self.progress.advance()
+        write_version(self.settings.models_dir, manifest, trained.tensors, files, by=self.order.by)
         self.progress.finish()
         return outcome
 

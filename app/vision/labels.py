@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,13 @@ def imagenet_labels() -> tuple[Label, ...]:
 def plain_label(label: str, label_zh: str | None = None) -> Label:
     """A user's own class; without a Chinese name the one given stands in both languages."""
     return Label(label=label, label_short=label, label_zh=label_zh or label)
+
+
+def visible_name(text: str) -> str:
+    """A name as typed, without what cannot be seen: one line, single spaces."""
+    spaced = "".join(" " if character.isspace() else character for character in unicodedata.normalize("NFC", text))
+    visible = "".join(character for character in spaced if not unicodedata.category(character).startswith("C"))
+    return " ".join(visible.split())
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:

@@ -1,6 +1,8 @@
 """All that answers requests; `create_app` registers each."""
 
 from app.web import (
+    albums,
+    albums_photos,
     arms,
     corrections,
     job_events,
@@ -34,6 +36,8 @@ BLUEPRINTS = (
     version_pages.blueprint,
     jobs.blueprint,
     job_events.blueprint,
+    albums.blueprint,
+    albums_photos.blueprint,
     login.blueprint,
     places.blueprint,
 )

@@ -10,9 +10,9 @@ from app.config import Settings
 from app.errors import BadParameter, Busy, NoFile, NotFound
 from app.feedback.corrections import Kind, Said, Saved, clean, save, take_back
 from app.feedback.database import Database
-from app.feedback.pictures import Kept, prepare
 from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
+from app.vision.keeping import Kept, prepare
 from app.vision.labels import Label
 from app.web.failures import wants_page
 from app.web.limits import check_rate

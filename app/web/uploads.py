@@ -1,6 +1,8 @@
-"""Uploads stay in memory: pictures never touch the disk, not even in passing."""
+"""Uploads stay in memory: pictures never touch the disk, not even in passing, but for zips of what is kept anyway."""
 
 from io import BufferedReader, BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, cast
 
 from flask import Request
@@ -17,6 +19,12 @@ class MemoryRequest(Request):
         stream = super()._get_stream_for_parsing()
         return stream if isinstance(stream, BytesIO) else BufferedReader(stream, READ_AHEAD)  # type: ignore[type-var]
 
+    _files_folder: Path | None = None
+
+    def keep_files_in(self, folder: Path) -> None:
+        """Let the files of this request, which are too large for memory, lie in `folder` while it lasts."""
+        self._files_folder = folder
+
     def _get_file_stream(
         self,
         total_content_length: int | None,
@@ -24,6 +32,8 @@ class MemoryRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
+        if self._files_folder is not None:
+            return cast(IO[bytes], TemporaryFile(dir=self._files_folder))
         return BytesIO()
 
 

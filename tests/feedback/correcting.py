@@ -10,9 +10,10 @@ from PIL import Image
 from app.config import Settings
 from app.feedback.database import Database
 from app.feedback.migrations import migrate
-from app.feedback.pictures import path_of, prepare
+from app.feedback.pictures import path_of
 from app.feedback.tables import Correction, Picture
 from app.registry.state import now
+from app.vision.keeping import prepare
 
 
 @contextmanager

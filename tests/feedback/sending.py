@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 
 from app.feedback.corrections import Said
 from app.feedback.database import Database
-from app.feedback.pictures import Kept, folder_of, prepare
+from app.feedback.pictures import folder_of
 from app.feedback.tables import Correction
+from app.vision.keeping import Kept, prepare
 
 MAX_PIXELS = 50_000_000
 SAID = Said("request-1", 0, "colours", "v1", "red", 0.6, "label", "green")

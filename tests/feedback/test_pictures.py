@@ -11,8 +11,9 @@ from PIL import ExifTags, Image, ImageEnhance
 from app.errors import TooManyPixels, UnsupportedFormat
 from app.feedback.corrections import save, take_back
 from app.feedback.database import Database
-from app.feedback.pictures import LONGEST, look_of, path_of, prepare
+from app.feedback.pictures import path_of
 from app.feedback.tables import Picture
+from app.vision.keeping import LONGEST, look_of, prepare
 from tests.feedback.sending import MAX_PIXELS, jpeg, kept, said
 
 

@@ -232,7 +232,7 @@ def test_it_waits_until_enough_corrections_are_accepted(place: Place, monkeypatc
     monkeypatch.setattr(
         retraining.time, "sleep", lambda _: place.correct(YELLOW, "yellow", train=1, test=0, seed=len(said) * 100)
     )
-    wait_for(2, place.database, "colours", said.append)
+    wait_for(2, place.database, "colours", lambda en, zh: said.append(en))
     assert said == [f"{count} of 2 new corrections of colours are accepted." for count in range(3)]
 
 
