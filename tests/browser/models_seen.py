@@ -29,7 +29,7 @@ TEMPERATURE = 9.0
 STEPS = 50
 
 
-def write_colours(manager: ModelManager, models_dir: Path, photos: Path, each: int = 16) -> None:
+def write_colours(manager: ModelManager, models_dir: Path, photos: Path, each: int = 8) -> None:
     """The mode `colours`: v1 says "blue" whatever it sees, v2 knows the colours and is active, v3 knows all but red."""
     backbone = manager.mode("imagenet").backbone
     dataset = draw(photos, each)
@@ -42,7 +42,7 @@ def write_colours(manager: ModelManager, models_dir: Path, photos: Path, each: i
     heads = {"v1": (nothing, blue), "v2": (0.8 * known, torch.zeros(3)), "v3": (known, without_red)}
     for version, (weight, bias) in heads.items():
         write(backbone, models_dir, version, (weight, bias), dataset, features)
-    why = "v2 is better than v1: 48 of 48 pictures right against 16 (p = 4.7e-10), and every limit holds."
+    why = "v2 is better than v1: 24 of 24 pictures right against 8 (p = 3.1e-05), and every limit holds."
     activate(models_dir / "colours", "v2", action="promote", by="the administrator, from 127.0.0.1", why=why)
     manager.refresh()
 

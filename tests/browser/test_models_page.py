@@ -22,7 +22,7 @@ from tests.browser.models_seen import add_strangers, write_colours
 pytestmark = pytest.mark.browser
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-JOB_MS = 120_000
+JOB_MS = 180_000
 """A job loads torch and two versions, and shares two cores with whatever else runs."""
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 Open = Callable[..., Page]
@@ -76,7 +76,7 @@ def test_every_mode_is_listed_with_its_figures_and_leads_to_its_page(open_admin:
     page = open_admin("/models")
     entry = page.locator(".mode").filter(has_text="Colours")
     expect(entry).to_contain_text(re.compile(r"\d+\.\d%.*\d+–\d+% with 95% certainty"))
-    expect(entry).to_contain_text("48 test photos")
+    expect(entry).to_contain_text("24 test photos")
     expect(page.locator(".mode").filter(has_text="imagenet")).to_contain_text("Comes with Wanwu")
     entry.get_by_role("link", name="Colours").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Colours")
@@ -122,7 +122,7 @@ def test_what_is_not_better_is_refused_with_its_reason_and_promoted_only_by_forc
     expect(page.locator("#work")).to_contain_text("正在将 v3 与当前版本比较")
     work = page.locator("#work .outcome")
     expect(work.get_by_role("heading")).to_have_text("继续使用 v2；v3 留作备选。", timeout=JOB_MS)
-    expect(work).to_contain_text(re.compile(r"48 张照片检验，v3 答对 \d+ 张，v2 答对 \d+ 张。"))
+    expect(work).to_contain_text(re.compile(r"24 张照片检验，v3 答对 \d+ 张，v2 答对 \d+ 张。"))
     expect(work).to_contain_text("新版本没有更好")
     assert active_version(colours) == "v2"
     work.get_by_role("button", name="仍要启用").click()
@@ -159,7 +159,7 @@ def test_two_versions_are_compared_by_their_figures_and_on_the_same_photos(open_
     page.get_by_role("button", name="Let both answer the same photos").click()
     result = page.locator("#compare-work .outcome")
     expect(result.get_by_role("heading")).to_have_text("v2 is better", timeout=JOB_MS)
-    expect(result).to_contain_text("On 48 photos that neither has learned from, v1 has 16 right")
+    expect(result).to_contain_text("On 24 photos that neither has learned from, v1 has 8 right")
     expect(result.get_by_role("row", name=re.compile("^Right where"))).to_be_visible()
     assert active_version(colours) == "v2"
     page.get_by_label("beside this one").select_option("v1")
@@ -231,7 +231,7 @@ def test_the_threshold_is_dragged_and_changes_what_predict_answers(
     page.mouse.up()
     expect(words).to_contain_text("At 90%:")
     expect(words).to_contain_text("0 of 3 strangers")
-    expect(words).to_contain_text(re.compile(r"\d+ of 48 known photos would be called unknown"))
+    expect(words).to_contain_text(re.compile(r"\d+ of 24 known photos would be called unknown"))
     assert asked()["threshold"] == 0.5, "nothing is set before the button is pressed"
     page.get_by_role("button", name="Set to 90%").click()
     expect(page.locator("#standing .standing-threshold")).to_contain_text("90%")
