@@ -139,4 +139,5 @@ byId("more").addEventListener("click", loadMore);
 
 await Promise.all([learnLabels(), count()]);
 await show("pending", "");
-if (document.activeElement === document.body) queue.grid.current?.cell.focus({ preventScroll: true });
+const hasKeys = !matchMedia("(pointer: coarse)").matches;
+if (hasKeys && document.activeElement === document.body) queue.grid.current?.cell.focus({ preventScroll: true });

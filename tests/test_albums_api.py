@@ -388,6 +388,14 @@ def test_from_nothing_to_a_mode_that_recognises_five_things(registry: Flask, adm
         patched.setenv("MODELS_DIR", str(models))
         begun = admin.post(f"/api/albums/{key}/train", json={})
         refused(admin.post(f"/api/albums/{key}/train", json={}), 409, "conflict")
+        some = [photo["id"] for photo in admin.get(f"/api/albums/{key}").json["classes"][0]["photos"][:1]]
+        for change in (
+            admin.post(f"/api/albums/{key}/photos/move", json={"photos": some, "to": "c2"}),
+            admin.post(f"/api/albums/{key}/photos/remove", json={"photos": some}),
+            admin.delete(f"/api/albums/{key}/classes/c1"),
+            admin.delete(f"/api/albums/{key}"),
+        ):
+            refused(change, 409, "conflict")  # the training reads these files
     assert begun.status_code == 202
     check(admin, "StartedJob", begun.json)
     ended(models, jobs.read_job(models, begun.json["id"]), limit_s=900)  # jobs take what others leave over

@@ -59,6 +59,7 @@ def rename(key: str) -> Response:
 @blueprint.delete("/<key>")
 def delete(key: str) -> Response:
     """Delete an album with its photos; the mode's versions stay. Answers with the albums that are left."""
+    check_not_training(key)
     albums.delete_album(models_dir(), key)
     return get_albums()
 
@@ -82,6 +83,7 @@ def rename_class(key: str, class_id: str) -> Response:
 @blueprint.delete("/<key>/classes/<class_id>")
 def delete_class(key: str, class_id: str) -> Response:
     """Delete a class; restoring its photos brings it back, until the next training."""
+    check_not_training(key)
     albums.delete_class(models_dir(), key, class_id)
     return jsonify(shown(key))
 
@@ -117,6 +119,11 @@ def train(key: str) -> tuple[Response, int]:
     ]
     job = jobs.start(models_dir(), "train", key, command)
     return jsonify(jobs.described(models_dir(), job)), 202
+
+
+def check_not_training(key: str) -> None:
+    """Raises JobBusy while a job reads the album's files, which must stay where they are until it ends."""
+    jobs.check_free(models_dir(), key)
 
 
 def can_teach() -> bool:

@@ -11,7 +11,7 @@ from app.photos import album_photos, album_zip
 from app.photos.album import read_album
 from app.photos.album_errors import InAnotherClass
 from app.vision.keeping import Kept, prepare
-from app.web.albums import models_dir, photo_shown, read_body, settings, shown
+from app.web.albums import check_not_training, models_dir, photo_shown, read_body, settings, shown
 from app.web.failures import problem
 from app.web.guard import check_admin
 from app.web.modes_api import MAX_MODEL_BYTES as MAX_ZIP_BYTES
@@ -40,6 +40,7 @@ def send(key: str, class_id: str) -> Response:
 def move(key: str) -> Response:
     """Move photos to another class."""
     body = read_body(MovedPhotos)
+    check_not_training(key)
     album_photos.move_photos(models_dir(), key, body.photos, body.to)
     return jsonify(shown(key))
 
@@ -47,6 +48,7 @@ def move(key: str) -> Response:
 @blueprint.post("/photos/remove")
 def remove(key: str) -> Response:
     """Remove photos; they can be restored until the next training."""
+    check_not_training(key)
     album_photos.remove_photos(models_dir(), key, read_body(SomePhotos).photos)
     return jsonify(shown(key))
 
