@@ -45,55 +45,77 @@ _START_S = 180
 
 
 def recognise(page: Page) -> None:
-    """Two photos answered, and where the network looked in one."""
+    """Two photos answered, and where the network looked in one of them."""
     page.goto("/")
     page.set_input_files("#choose", [_sample("coffee"), _sample("chelsea")])
     page.locator(".card[data-state=known]").nth(1).wait_for()
-    page.evaluate("document.getElementById('results').scrollIntoView()")
+    page.locator(".card").first.locator(".where").click()
+    page.locator(".card").first.locator("canvas.heat").wait_for()
+    _show(page, "#results" if _is_phone(page) else "body")
 
 
 def teach(page: Page) -> None:
     """The photos of a mode."""
     page.goto(f"/teach/{ground.MODE}")
-    page.locator("#photos").scroll_into_view_if_needed()
-    page.wait_for_load_state("networkidle")
-    page.evaluate("document.getElementById('photos').scrollIntoView()")
+    page.locator(".thing").first.wait_for()
+    _show(page, "#classes" if _is_phone(page) else "body")
+
+
+def training(page: Page) -> None:
+    """It learns, and one can watch; stopped afterwards."""
+    page.goto(f"/teach/{ground.MODE}")
+    page.locator("#train").click()
+    page.locator("#train-job svg").nth(1).wait_for(timeout=_START_S * 1000)
+    page.wait_for_timeout(2500)
+    _show(page, "#training")
 
 
 def result(page: Page) -> None:
     """What came of teaching it."""
     page.goto(f"/teach/{ground.MODE}")
-    page.wait_for_load_state("networkidle")
-    page.evaluate("document.getElementById('result').scrollIntoView()")
+    page.locator("#try:not([hidden])").wait_for()
+    page.set_input_files("#try-choose", {**_sample("gravel"), "buffer": ground.photo("gravel", 99)})
+    page.locator("#try-answer .guesses").wait_for()
+    _show(page, "#result")
 
 
 def review(page: Page) -> None:
     """Corrections that wait."""
     page.goto("/review")
-    page.wait_for_load_state("networkidle")
+    page.locator(".entry img").first.wait_for()
+    _show(page, "body")
 
 
 def models(page: Page) -> None:
     """Every mode."""
     page.goto("/models")
-    page.wait_for_load_state("networkidle")
+    page.locator("#modes a").first.wait_for()
 
 
 def model(page: Page) -> None:
     """One mode."""
     page.goto(f"/models/{ground.MODE}")
-    page.wait_for_load_state("networkidle")
+    page.locator("#history li").first.wait_for()
 
 
 def threshold(page: Page) -> None:
-    """Its threshold, on the plot."""
+    """Its threshold, on the plot, and a trial under way."""
     model(page)
-    page.evaluate("document.getElementById('threshold-part').scrollIntoView()")
+    _show(page, "#threshold-part")
 
 
 PLACES: dict[str, Callable[[Page], None]] = {
-    shot.__name__: shot for shot in (recognise, teach, result, review, models, model, threshold)
+    shot.__name__: shot for shot in (recognise, teach, result, review, models, model, threshold, training)
 }
+
+
+def _show(page: Page, selector: str) -> None:
+    page.wait_for_timeout(300)
+    page.locator(selector).first.evaluate("element => element.scrollIntoView()")
+
+
+def _is_phone(page: Page) -> bool:
+    return bool(page.viewport_size and page.viewport_size["width"] < 600)  # noqa: PLR2004
 
 
 def main() -> None:
@@ -103,14 +125,15 @@ def main() -> None:
     TARGET.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, _serving(Path(folder)) as address:
         as_admin = {"Authorization": f"Bearer {TOKEN}"}
-        ground.teach(
-            playwright.request.new_context(base_url=address, extra_http_headers=as_admin, timeout=_START_S * 1000)
-        )
+        ask = playwright.request.new_context(base_url=address, extra_http_headers=as_admin, timeout=_START_S * 1000)
+        ground.teach(ask)
         browser = playwright.chromium.launch(executable_path=system, args=ARGUMENTS)
         for device in DEVICES:
             for theme in THEMES:
                 for language in LANGUAGES:
                     photograph(browser, address, device, theme, language)
+                    for job in ground.said(ask.get("/api/jobs"))["jobs"]:
+                        ask.delete(f"/api/jobs/{job['id']}")  # the training that was photographed
         browser.close()
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,19 +59,21 @@ class Server:
             [sys.executable, "-m", "app", "serve"], cwd=ROOT, env=clean_environment() | settings, start_new_session=True
         )
         until = time.monotonic() + START_S
-        while time.monotonic() < until:
+        while time.monotonic() < until and self.process.poll() is None:
             try:
                 urllib.request.urlopen(f"{self.address}/readyz").close()
             except OSError:
                 time.sleep(0.2)
             else:
                 return
+        self.kill()
         pytest.fail("the server did not start")
 
     def kill(self) -> None:
         """End it with all its workers, at once."""
         if self.process:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
