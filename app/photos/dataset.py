@@ -85,15 +85,11 @@ def read_dataset(
         raise DataError(f"{source.name} is neither a folder, nor a list (.txt), nor a zip of labelled photos.")
     if not parts.get("train"):
         raise DataError(f"There are no training photos in {source.name}.")
-    train, validation = parts["train"], parts.get("validation", [])
-    if not validation:
-        train, validation = split(train, share=validation_share, seed=seed)
+    if not parts.get("validation"):
+        parts["train"], parts["validation"] = split(parts["train"], share=validation_share, seed=seed)
+    train, validation, test = (tuple(parts.get(part, ())) for part in PARTS)
     return Dataset(
-        classes=tuple(label.label for label in labels),
-        train=tuple(train),
-        validation=tuple(validation),
-        test=tuple(parts.get("test", ())),
-        classes_zh=tuple(label.label_zh for label in labels),
+        tuple(label.label for label in labels), train, validation, test, tuple(label.label_zh for label in labels)
     )
 
 

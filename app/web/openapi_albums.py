@@ -49,6 +49,13 @@ def album_paths() -> dict[str, dict[str, Any]]:
                 "Delete a class; restoring its photos brings it back", "deleteClass", "AlbumShown", NotFound
             ),
         },
+        **_training_paths(),
+        **_photo_paths(),
+    }  # fmt: skip
+
+
+def _training_paths() -> dict[str, dict[str, Any]]:
+    return {
         "/api/albums/{key}/findings": {
             "parameters": [_KEY],
             "get": _operation("What the examination says of the photos", "getFindings", "Findings", NotFound),
@@ -60,7 +67,6 @@ def album_paths() -> dict[str, dict[str, Any]]:
                 body="TrainingOrder", status=202,
             ),
         },
-        **_photo_paths(),
     }  # fmt: skip
 
 

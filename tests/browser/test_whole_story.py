@@ -154,7 +154,7 @@ def teach(page: Page, subject: Subject) -> None:
     page.get_by_role("button", name="Begin").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(subject.title)
     for name in subject.taught:
-        page.get_by_label("Name", exact=True).fill(name)
+        page.locator("#add").get_by_label("Name", exact=True).fill(name)
         page.keyboard.press("Enter")
         expect(page.get_by_role("article", name=name)).to_be_visible()
     for name, paths in subject.taught.items():

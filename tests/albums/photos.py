@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from app.photos.album import Album, add_class, create_album, read_album
+from app.photos.album import Album, add_class, create_album, folder_of, read_album
 from app.photos.album_photos import add_photo, photos_of
 from app.vision.keeping import Kept, prepare
 from tests.test_examination import picture
@@ -45,3 +45,9 @@ def ids(models: Path, album: Album | str) -> dict[str, list[str]]:
 def kept_again(seed: int) -> Kept:
     """The same photo saved anew: other bytes, the same picture."""
     return prepare(jpeg(seed, picture(seed).resize((180, 150))), MAX_PIXELS)
+
+
+def files(models: Path, key: str) -> list[str]:
+    """All files of an album but its own record, hidden ones too."""
+    folder = folder_of(models, key)
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
