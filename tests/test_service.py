@@ -199,13 +199,9 @@ def test_openapi_describes_every_route_and_is_valid(service: Flask, client: Flas
     document = client.get("/openapi.json").json
     assert document["openapi"].startswith("3.1")
     validate(document)
-    routes = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in service.url_map.iter_rules()} - {
-        "/static/{filename}",
-        "/",
-        "/docs",
-        "/openapi.json",
-    }
-    assert routes == set(document["paths"])
+    for_people = ("pages.", "login.", "places.", "static", "openapi.")
+    rules = [rule for rule in service.url_map.iter_rules() if not rule.endpoint.startswith(for_people)]
+    assert {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in rules} == set(document["paths"])
 
 
 def test_a_real_answer_fits_its_description(client: FlaskClient, cat_jpeg: bytes) -> None:
