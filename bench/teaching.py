@@ -37,9 +37,7 @@ def main() -> None:
     content: dict[str, Any] = {"options": {"seconds": options.seconds, "rounds": options.rounds}}
     with tempfile.TemporaryDirectory(prefix="wanwu-bench-") as name:
         folder = Path(name)
-        for label in ("one", "two"):
-            (folder / "photos" / label).mkdir(parents=True)
-            pictures.many(folder / "photos" / label, PHOTOS)
+        _draw(folder / "photos")
         pictures.small(folder / "small.jpg")
         weights = resnet18_weights()
         with running(wanwu("float32"), weights, folder) as server:
@@ -48,6 +46,15 @@ def main() -> None:
                     content[recipe] = beside(server, group, folder / "small.jpg", options)
                 print(f"{recipe}: {_sentence(content[recipe])}", flush=True)
     print(results.save("teaching", options.results, content, before).name, flush=True)
+
+
+def _draw(folder: Path) -> None:
+    """Two classes of photos, no two alike."""
+    for label in ("one", "two"):
+        (folder / label).mkdir(parents=True)
+    pictures.many(folder, 2 * PHOTOS)
+    for number, path in enumerate(sorted(folder.glob("*.jpg"))):
+        path.rename(folder / ("one", "two")[number % 2] / path.name)
 
 
 def beside(server: Server, group: int, picture: Path, options: argparse.Namespace) -> dict[str, Any]:

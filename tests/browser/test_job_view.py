@@ -1,5 +1,6 @@
 """A job watched in a real browser: what it does, its curves, the connection that goes and comes back, and its end."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,14 @@ def job(models: Path) -> PlayedJob:
     return played
 
 
+def until(page: Page, condition: str) -> None:
+    """Wait until a script's condition holds; the page's policy does not let playwright wait inside of it."""
+    deadline = time.monotonic() + 30
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(50)
+
+
 def learn(job: PlayedJob, epochs: range) -> None:
     for epoch in epochs:
         job.learn(epoch, 1 / epoch, 1.2 / epoch, 1 - 0.5 / epoch)
@@ -129,7 +138,7 @@ def test_a_lost_connection_is_told_and_found_again_and_nothing_is_missed_or_hear
     expect(page.get_by_text("The connection is lost.")).to_have_count(0)
     learn(job, range(6, 8))
     job.end()
-    page.wait_for_function("window.end")
+    until(page, "window.end !== undefined")
     assert page.evaluate("window.connection") == [False, True]
     events = page.evaluate("window.events")
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == list(range(1, 8))
@@ -165,7 +174,7 @@ def test_a_failure_is_told_in_the_language_of_the_page_with_its_reason(
 def test_a_job_that_is_unknown_is_followed_no_longer(open_place: Callable[..., Page]) -> None:
     page = open_place()
     page.evaluate(FOLLOW, "0123456789abcdef")
-    page.wait_for_function("window.failure")
+    until(page, "window.failure !== undefined")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
