@@ -53,7 +53,7 @@ def test_what_a_killed_process_left_is_no_photo_and_goes(tmp_path: Path) -> None
 
 
 def _send(models: Path, key: str, first: int, class_id: str) -> None:
-    """In a process of its own: send 24 photos from four threads; the other process sends half of them, too. And make classes."""
+    """In a process of its own, from four threads: send 24 photos, half of them in both processes, and make classes."""
 
     def one(seed: int) -> None:
         with suppress(InAnotherClass):
