@@ -7,8 +7,9 @@ import { announce, inOurs } from "./dom.js";
 import { photosOf, thingsOf } from "./teach_words.js";
 import { pageData, say } from "./texts.js";
 
-const SECONDS = 12; // of a training, whatever there is to learn from
-const SECONDS_A_PHOTO = 0.2;
+const BEGINNING_S = 15; // loading, and what comes after, whatever there is to learn from
+const LOOK_S = 0.05; // one look at a photo, on two cores
+const [MOST_LOOKS, FEWEST_VIEWS, MOST_VIEWS] = [2000, 4, 16]; // as `views_for` in app/training/features.py has them
 
 const button = document.getElementById("train");
 const problem = document.getElementById("train-problem");
@@ -40,7 +41,8 @@ export async function findTraining() {
 }
 
 export function drawTraining() {
-  const seconds = SECONDS + SECONDS_A_PHOTO * album.photos;
+  const views = Math.min(Math.max(MOST_LOOKS / Math.max(album.photos, 1), FEWEST_VIEWS), MOST_VIEWS);
+  const seconds = BEGINNING_S + LOOK_S * album.photos * (1 + views);
   const values = { photos: photosOf(album.photos), things: thingsOf(album.classes.length) };
   document.getElementById("train-plan").textContent = album.photos === 0 ? say("teach_plan_none")
     : say("teach_plan", { ...values, time: timeOf(seconds) });
