@@ -1,5 +1,7 @@
 """The page is for everyone: two languages, no script, keyboard, screen reader, small screen, darkness, stillness."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -155,6 +157,16 @@ def test_axe_finds_nothing_on_a_phone_nor_without_a_script(open_page, pictures, 
     choose(page, pictures["cat"])
     assert violations(page) == []
     page = open_page("/nowhere", failing="/nowhere", color_scheme=scheme)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_pages_around(open_page, scheme, locale):
+    page = open_page("/docs", color_scheme=scheme, locale=locale)
+    assert violations(page) == []
+    page = open_page("/teach", color_scheme=scheme, locale=locale)
+    expect(page).to_have_url(re.compile("/login"))
     assert violations(page) == []
 
 
