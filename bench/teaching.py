@@ -24,10 +24,10 @@ from bench.rounds import load
 from bench.servers import BenchError, Server, resnet18_weights, running
 
 RECIPES = ("head", "full")
-PHOTOS = 400
+PHOTOS = 150
 """Of each of two classes: with 64 views of each, more than any measurement here waits for."""
 CONNECTIONS = 8
-WORKING_LIMIT_S = 300
+WORKING_LIMIT_S = 900
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def beside(server: Server, group: int, picture: Path, options: argparse.Namespac
 def teaching(recipe: str, folder: Path, weights: Path | None) -> Iterator[int]:
     """A job that learns from the drawn photos, once it is at the part that lasts: its process group."""
     os.environ |= {"MODELS_DIR": str(folder / "empty"), "RESNET18_WEIGHTS": str(weights or "")}
-    lasting = ["--views", "64"] if recipe == "head" else ["--views", "1", "--epochs", "1000", "--no-early-stopping"]
+    lasting = ["--views", "64"] if recipe == "head" else ["--views", "1", "--epochs", "40", "--no-early-stopping"]
     command = ["train", str(folder / "photos"), "--mode", "taught", "--recipe", recipe, "--json", "--events", *lasting]
     job = jobs.start(folder / "empty", "train", "taught", command)
     try:
