@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.config import Settings
@@ -49,6 +49,12 @@ def answer_form() -> Response:
         return _page(error=error)
     except RequestEntityTooLarge:
         return _page(error=TooLarge(limit_mb=_settings().max_upload_mb))
+
+
+@pages.get("/favicon.ico")
+def icon() -> Any:  # noqa: ANN401 - Flask's redirect is werkzeug's response
+    """What browsers ask for wherever a page names no icon, such as an answer in JSON."""
+    return redirect(url_for("static", filename="icon.svg"))
 
 
 @pages.app_context_processor

@@ -49,6 +49,14 @@ def test_the_overlay_glows_on_the_thing_and_words_say_where(open_page, corner):
     assert card(page).locator(".look-said").get_attribute("role") == "status"
 
 
+def boxes(page, place: int) -> dict[str, list[float]]:
+    """Where the photo and the overlay lie within the card, whatever the page scrolls meanwhile."""
+    return card(page, place).evaluate("""card => Object.fromEntries(["img", "canvas"].map((name) => {
+        const [one, whole] = [card.querySelector(`.photo ${name}`), card].map((part) => part.getBoundingClientRect());
+        return [name, [one.x - whole.x, one.y - whole.y, one.width, one.height]];
+    }))""")
+
+
 def test_the_overlay_lies_exactly_over_the_photo(open_page, pictures, corner, tmp_path):
     tall = tmp_path / "tall.jpg"
     Image.open(corner).resize((300, 900)).save(tall)
@@ -59,7 +67,7 @@ def test_the_overlay_lies_exactly_over_the_photo(open_page, pictures, corner, tm
             card(page, place).locator(".where").click()
             expect(card(page, place).locator("canvas")).to_be_visible()
             photo, heat = (card(page, place).locator(f".photo {one}") for one in ("img", "canvas"))
-            assert photo.bounding_box() == pytest.approx(heat.bounding_box(), abs=0.6)
+            assert boxes(page, place)["img"] == pytest.approx(boxes(page, place)["canvas"], abs=0.6)
             sides = "(one) => (one.naturalWidth ?? one.width) / (one.naturalHeight ?? one.height)"
             assert photo.evaluate(sides) == pytest.approx(heat.evaluate(sides), rel=0.01)
 
@@ -129,7 +137,7 @@ def test_a_mode_whose_answer_no_photo_changes_says_that_nothing_speaks_for_it(op
 
 
 def test_what_went_wrong_is_said_and_asked_again(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     choose(page, pictures["cat"])
     body = json.dumps({"code": "deadline", "detail": "x"})
     page.route(

@@ -123,7 +123,7 @@ def test_what_is_not_better_is_refused_with_its_reason_and_promoted_only_by_forc
     work = page.locator("#work .outcome")
     expect(work.get_by_role("heading")).to_have_text("继续使用 v2；v3 留作备选。", timeout=JOB_MS)
     expect(work).to_contain_text(re.compile(r"24 张照片检验，v3 答对 \d+ 张，v2 答对 \d+ 张。"))
-    expect(work).to_contain_text("新版本没有更好")
+    expect(work).to_contain_text("新版本并没有更好")
     assert active_version(colours) == "v2"
     work.get_by_role("button", name="仍要启用").click()
     page.locator("#confirm").get_by_role("button", name="取消").click()

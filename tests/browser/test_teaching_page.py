@@ -53,7 +53,7 @@ def test_a_person_teaches_a_mode_and_puts_it_into_service(
     expect(page.get_by_text("It will be ready in a moment.")).to_be_visible()
     admin_application.extensions["recogniser"].manager.refresh()  # as it does by itself every two seconds, in service
     page.get_by_role("link", name="Recognise with it").click()
-    expect(page.get_by_label("Mode")).to_have_value("three-things")
+    expect(page.get_by_label("Mode", exact=True)).to_have_value("three-things")
 
     copy_version(admin_application.extensions["settings"].models_dir / "three-things", "v1", "v2")
     page.goto(f"{admin_server}/teach/three-things")

@@ -1,5 +1,6 @@
 """Photos in an album, by every way that they come in, and what can be done with them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -129,8 +130,9 @@ def test_the_camera_takes_bursts_while_the_button_or_the_space_bar_is_held(
     page.get_by_role("button", name="Camera: plum").first.click()
     expect(page.get_by_role("button", name="Take photos")).to_be_focused()
     page.keyboard.down(" ")
-    expect(page.locator(".camera-count")).to_have_text("4 photos")
+    expect(page.locator(".camera-count")).to_have_text(re.compile(r"^([4-9]|\d\d+) photos"))
     page.keyboard.up(" ")
+    page.wait_for_timeout(1000)  # for the one that was being drawn
     taken = int(page.locator(".camera-count").inner_text().split()[0])
     page.get_by_role("button", name="Done").click()
     expect(photos(page, "plum")).to_have_count(taken)
@@ -145,7 +147,15 @@ def browser_path() -> str | None:
 def test_leaving_while_photos_are_on_their_way_is_warned_of(album: Open, things: Path) -> None:
     page = album("plum", "leaf")
     held: list[Route] = []
-    page.route("**/classes/*/photos", lambda route: held.append(route))  # noqa: PLW0108 - playwright asks for a function
+    is_free = False
+
+    def hold(route: Route) -> None:
+        if is_free:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/classes/*/photos", hold)
     choose(page, "plum", sorted((things / "taught" / "plum").iterdir()))
     expect(thing(page, "plum")).to_contain_text("0 of 12")
     expect(page.locator("#train-problem")).to_have_text("Photos are still on their way.")
@@ -154,7 +164,7 @@ def test_leaving_while_photos_are_on_their_way_is_warned_of(album: Open, things:
     page.evaluate("location.reload()")
     page.wait_for_timeout(300)
     assert asked == ["beforeunload"]
-    page.unroute("**/classes/*/photos")
+    is_free = True
     for route in held:
         route.continue_()
     expect(photos(page, "plum")).to_have_count(12)

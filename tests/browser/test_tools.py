@@ -34,7 +34,7 @@ def test_all_modes_answer_beside_the_chosen_one(open_page, pictures):
 
 
 def test_switching_it_on_asks_for_what_is_on_the_page_and_off_hides_it(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
     choose(page, pictures["cat"], pictures["bad"])
     ask_all(page)
     expect(card(page).locator(".others")).to_contain_text("55%")
@@ -59,7 +59,7 @@ def test_another_chosen_mode_changes_places_with_the_others(open_page, pictures)
 
 
 def test_a_mode_that_does_not_answer_spoils_no_other(open_page, pictures):
-    page = open_page()
+    page = open_page(failing="/predict")
 
     def refuse(route):
         if b"fruit" in (route.request.post_data_buffer or b""):

@@ -192,7 +192,7 @@ def test_ants_and_bees_from_the_first_photo_to_the_way_back(
     expect(page.get_by_text("photos it had never seen")).to_be_visible(timeout=JOB_MS)
 
     page.get_by_role("link", name="Recognise with it").click()
-    expect(page.get_by_label("Mode")).to_have_value("insects")
+    expect(page.get_by_label("Mode", exact=True)).to_have_value("insects")
     choose(page, *(paths[0] for paths in subject.unseen.values()))
     expect(page.locator(".card[data-state=known]")).not_to_have_count(0)
     for name, paths in subject.unseen.items():
