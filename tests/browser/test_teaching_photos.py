@@ -32,7 +32,14 @@ def test_photos_are_moved_removed_and_brought_back(album: Open, things: Path) ->
     expect(photos(page, "leaf")).to_have_count(1)
     page.get_by_role("button", name="Undo").click()
     expect(photos(page, "leaf")).to_have_count(2)
-    photos(page, "leaf").first.drag_to(thing(page, "plum").get_by_role("heading"))
+    heading = thing(page, "plum").get_by_role("heading")
+    heading.evaluate("one => one.scrollIntoView()")  # both are in sight then
+    page.wait_for_timeout(700)  # the page glides
+    photos(page, "leaf").first.hover()
+    page.mouse.down()
+    goal = heading.bounding_box()
+    page.mouse.move(goal["x"] + 10, goal["y"] + 10, steps=8)
+    page.mouse.up()
     expect(photos(page, "plum")).to_have_count(3)
     page.reload()
     expect(photos(page, "plum")).to_have_count(3)
