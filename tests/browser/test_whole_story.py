@@ -229,7 +229,7 @@ def retrain_and_go_back(page: Page, corrections: int, mode: str) -> None:
         page.get_by_text("v2 is in service").or_(page.get_by_role("button", name="Roll back to v1")).first
     ).to_be_visible(timeout=JOB_MS)
     page.get_by_role("button", name="Roll back to v1").click(timeout=JOB_MS)
-    expect(page.get_by_text("v1 is in service again, instead of v2.")).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("v1 is in service again, instead of v2.")
 
 
 def test_on_a_phone_pieces_of_ground_are_taught_and_recognised(
