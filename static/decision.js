@@ -1,8 +1,8 @@
 // What an answer means under the threshold of the moment; the server is not asked again.
 
-/** Whether the best guess is too weak to be named. */
+/** Whether the mode is not sure enough to name it. */
 export function isUnknown(result, threshold) {
-  return result.top[0].confidence < threshold;
+  return result.sureness < threshold;
 }
 
 /** An entry's name in `language`, short where there is a short one. */

@@ -14,6 +14,7 @@ from torch import Tensor
 from app.errors import CallerGone, DeadlineExceeded, UnreadableImage
 from app.serving import batching
 from app.serving.batching import MAX_BATCH, Answer, Batcher, Decoded
+from app.serving.decision import Opinion
 
 
 class SquaringBackbone:
@@ -52,7 +53,7 @@ def submit(
     decode_gate: threading.Event | None = None,
 ) -> "Future[Answer]":
     """Queue a picture of one value, for a mode that answers with the features as they are."""
-    mode: Any = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+    mode: Any = SimpleNamespace(backbone=backbone, opinion=lambda features: Opinion(features, 1.0))
 
     def decode() -> Decoded:
         assert decode_gate is None or decode_gate.wait(10)
@@ -62,7 +63,7 @@ def submit(
 
 
 def answer(future: "Future[Answer]") -> float:
-    return float(future.result(5).probabilities)
+    return float(future.result(5).opinion.probabilities)
 
 
 def later() -> float:
@@ -126,7 +127,7 @@ def test_never_more_is_done_at_once_than_there_are_cores() -> None:
             busy -= 1
         return Decoded(torch.tensor([1.0]), "PNG", 1, 1)
 
-    mode = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+    mode = SimpleNamespace(backbone=backbone, opinion=lambda features: Opinion(features, 1.0))
     futures = [batcher.submit(mode, decode, later()) for _ in range(40)]
     assert {answer(future) for future in futures} == {1}
     batcher.close()
@@ -164,7 +165,7 @@ def test_past_its_deadline_a_picture_is_not_computed(batcher: Batcher) -> None:
 
 def test_whose_caller_has_gone_is_neither_decoded_nor_computed(batcher: Batcher) -> None:
     backbone, decoded = SquaringBackbone(), []
-    mode = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+    mode = SimpleNamespace(backbone=backbone, opinion=lambda features: Opinion(features, 1.0))
     gone = batcher.submit(mode, lambda: decoded.append(1), later(), is_wanted=lambda: False)
     with pytest.raises(CallerGone):
         gone.result(5)
@@ -219,7 +220,7 @@ def test_while_a_lone_picture_has_every_core_nothing_is_decoded() -> None:
     backbone.gate.clear()
     first = submit(batcher, backbone, 1.0)
     assert backbone.entered.wait(5)
-    mode: Any = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+    mode: Any = SimpleNamespace(backbone=backbone, opinion=lambda features: Opinion(features, 1.0))
 
     def decode() -> Decoded:
         decoded.set()
@@ -256,7 +257,7 @@ def test_a_failing_head_fails_its_own_caller_only_though_another_s_picture_is_in
     def broken(features: Tensor) -> Tensor:
         raise RuntimeError("broken head")
 
-    mode: Any = SimpleNamespace(backbone=backbone, probabilities=broken)
+    mode: Any = SimpleNamespace(backbone=backbone, opinion=broken)
     failed = batcher.submit(mode, lambda: Decoded(torch.tensor([2.0]), "PNG", 1, 1), later())
     fine = submit(batcher, backbone, 3.0)
     backbone.gate.set()
@@ -269,7 +270,7 @@ def test_a_failing_head_fails_its_own_caller_only_though_another_s_picture_is_in
 
 def test_who_looks_on_gets_the_features_once_the_answer_has_left(batcher: Batcher) -> None:
     backbone, seen, future = SquaringBackbone(), [], Future[Answer]()
-    mode: Any = SimpleNamespace(backbone=backbone, probabilities=lambda features: features)
+    mode: Any = SimpleNamespace(backbone=backbone, opinion=lambda features: Opinion(features, 1.0))
     looked = threading.Event()
 
     def look(features: Tensor, told: Answer, features_s: float) -> None:

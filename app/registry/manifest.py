@@ -9,6 +9,8 @@ from app.vision.transform import IMAGENET, Transform
 
 MAX_KEY_LENGTH = 64
 
+ScoreName = Literal["msp", "max_logit", "energy", "knn", "mahalanobis"]
+
 
 def is_key(text: str) -> bool:
     """Whether `text` may name a mode or a version: letters (Chinese too), digits, '_', '-' and '.', no leading mark."""
@@ -48,11 +50,28 @@ class BackboneReference(BaseModel):
     tuned: bool = False
 
 
+class ScoreReference(BaseModel):
+    """What a mode goes by when it says "unknown" (`serving.score`): the score's name, and how it becomes a sureness.
+
+    A score s is the sureness 1 / (1 + exp((centre - s) / scale)), except for `msp`, whose sureness is the calibrated
+    probability itself. `neighbours`: which of the nearest photos counts, for `knn`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: ScoreName = "msp"
+    centre: float = 0.0
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    neighbours: Annotated[int, Field(ge=1)] = 5
+
+
 class Manifest(BaseModel):
-    """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the top probability.
+    """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the score's sureness.
 
     `head`: a linear layer (`weight`, `bias`), or stored photos (`neighbours`, `labels`), the nearest of which vote.
-    `neighbours` says how many. `imported_from`: for a version made elsewhere, the file or version that it was.
+    `neighbours` says how many. `probability_threshold`: what accepts as many known photos where only probabilities are
+    at hand, as in an exported file. `accepted`: the share of known photos, held out, whose sureness reaches 0, 0.01, …
+    1. `imported_from`: for a version made elsewhere, the file or version that it was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,7 +87,10 @@ class Manifest(BaseModel):
     head: Literal["linear", "neighbours"] = "linear"
     neighbours: Annotated[int, Field(ge=1)] = 5
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    score: ScoreReference = ScoreReference()
     threshold: Annotated[float, Field(ge=0, le=1)]
+    probability_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    accepted: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=101, max_length=101)] | None = None
     metrics: dict[str, Any] = {}
     options: dict[str, Any] = {}
     data_fingerprint: str | None = None

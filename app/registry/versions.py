@@ -17,6 +17,8 @@ from app.vision.download import sha256_of
 
 HEAD = "head.safetensors"
 NETWORK = "network.safetensors"
+SCORE = "score.safetensors"
+"""What the mode's score compares with; only where it compares."""
 PHOTOS = "photos.csv"
 """Which photos it was made from; without it a mode cannot learn from its corrections."""
 
@@ -34,6 +36,7 @@ def write_version(
     tensors: Mapping[str, Tensor],
     extra_files: Mapping[str, bytes] | None = None,
     *,
+    score: Mapping[str, Tensor] | None = None,
     by: str = "training",
     why: str = "the first version of the mode",
     check: Callable[[Path], object] | None = None,
@@ -41,6 +44,7 @@ def write_version(
     """Write a new version and return its folder; a mode's first version becomes active at once, `by` whom and `why`.
 
     `tensors`: `weight` and `bias` of the head, or a whole network's state_dict where the backbone was tuned.
+    `score`: the tensors of its score, if it has any.
     `extra_files`: what else belongs to the version, such as its report, by plain file name.
     `check`: is called with the folder before it has its name; where it raises, there is no new version.
 
@@ -52,10 +56,12 @@ def write_version(
         if folder.exists():
             raise ModelError(f"the version {manifest.version} of {manifest.mode} exists already")
         name = NETWORK if manifest.backbone.tuned else HEAD
-        (aside / name).write_bytes(save({key: tensor.detach().contiguous() for key, tensor in tensors.items()}))
-        for extra, content in (extra_files or {}).items():
-            (aside / extra).write_bytes(content)
-        complete = manifest.model_copy(update={"files": {name: sha256_of(aside / name)}})
+        parts = {name: tensors, **({SCORE: score} if score else {})}
+        for part, content in parts.items():
+            (aside / part).write_bytes(save({key: tensor.detach().contiguous() for key, tensor in content.items()}))
+        for extra, text in (extra_files or {}).items():
+            (aside / extra).write_bytes(text)
+        complete = manifest.model_copy(update={"files": {part: sha256_of(aside / part) for part in parts}})
         write_file(aside / MANIFEST, complete.model_dump_json(indent=2) + "\n")
         if check is not None:
             check(aside)
@@ -76,7 +82,15 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "its content"
         raise ModelError(f"{MANIFEST} is not valid: {where}: {first['msg']}") from error
-    name = NETWORK if manifest.backbone.tuned else HEAD
+    return manifest, _tensors(folder, NETWORK if manifest.backbone.tuned else HEAD, manifest)
+
+
+def read_score(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+    """The tensors of a version's score; none where it compares with nothing. Raises as `read_version`."""
+    return _tensors(folder, SCORE, manifest) if SCORE in manifest.files else {}
+
+
+def _tensors(folder: Path, name: str, manifest: Manifest) -> dict[str, Tensor]:
     try:
         content = (folder / name).read_bytes()
     except OSError as error:
@@ -84,6 +98,6 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
     if hashlib.sha256(content).hexdigest() != manifest.files.get(name):
         raise ModelError(f"{name} is not the file that {MANIFEST} describes: its SHA-256 differs")
     try:
-        return manifest, load(content)
+        return load(content)
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{name} is not a safetensors file") from error

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from app.errors import CallerGone, DeadlineExceeded
+from app.serving.decision import Opinion
 from app.serving.memory import give_back_freed_memory
 from app.serving.mode import Mode
 from app.vision.picture import decode
@@ -51,9 +52,9 @@ def decoded(data: bytes, mode: Mode, max_pixels: int) -> Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a mode says of one picture, `probabilities` [classes], and where the time went, in seconds."""
+    """What a mode thinks of one picture, and where the time went, in seconds."""
 
-    probabilities: Tensor
+    opinion: Opinion
     picture: Decoded
     decode_s: float
     queue_s: float
@@ -213,14 +214,14 @@ class Batcher:
                 torch.set_num_threads(batch.threads)
                 features = wanted[0][0].mode.backbone.features(torch.stack([picture.tensor for _, picture in wanted]))
                 features_s = time.perf_counter() - started
-                rows = [_probabilities(item.mode, row) for (item, _), row in zip(wanted, features, strict=True)]
+                opinions = [_opinion(item.mode, row) for (item, _), row in zip(wanted, features, strict=True)]
                 infer_s = time.perf_counter() - started
-                for (item, picture), row, feature in zip(wanted, rows, features, strict=True):
+                for (item, picture), opinion, feature in zip(wanted, opinions, features, strict=True):
                     queue_s = started - item.came_s - item.decode_s
-                    if isinstance(row, Exception):
-                        item.answer = row
+                    if isinstance(opinion, Exception):
+                        item.answer = opinion
                         continue
-                    item.answer = Answer(row, picture, item.decode_s, queue_s, infer_s)
+                    item.answer = Answer(opinion, picture, item.decode_s, queue_s, infer_s)
                     if item.look is not None:
                         looks.append(partial(item.look, feature, item.answer, features_s))
         except Exception as error:
@@ -240,9 +241,9 @@ class Batcher:
                     item.leave()
 
 
-def _probabilities(mode: Mode, features: Tensor) -> Tensor | Exception:
-    """What a mode makes of one picture's features `[width]`; its failure is its own, whoever else is in the batch."""
+def _opinion(mode: Mode, features: Tensor) -> Opinion | Exception:
+    """What a mode thinks of one picture's features `[width]`; its failure is its own, whoever else is in the batch."""
     try:
-        return mode.probabilities(features.unsqueeze(0))[0]
+        return mode.opinion(features)
     except Exception as error:
         return error

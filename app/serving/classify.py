@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from torch import Tensor
 
 from app.errors import OperatorError, RequestError, UnreadableImage
 from app.serving.batching import MAX_BATCH, Answer, Batcher, Decoded, decoded
-from app.serving.decision import decide
+from app.serving.decision import Opinion, decide
 from app.serving.mode import Mode
 
 COLUMNS = ("path", "mode", "version", "unknown", "label", "label_zh", "confidence", "top", "error")
@@ -102,14 +101,14 @@ def _row(path: Path, future: "Future[Answer]", choice: Choice) -> dict[str, Any]
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(path=str(path), mode=mode.key, version=mode.model.version)
     try:
-        row.update(_decided(future.result().probabilities, choice))
+        row.update(_decided(future.result().opinion, choice))
     except RequestError as error:
         row["error"] = error.code
     return row
 
 
-def _decided(probabilities: Tensor, choice: Choice) -> dict[str, Any]:
-    decision = decide(probabilities, choice.threshold, choice.top_k)
+def _decided(opinion: Opinion, choice: Choice) -> dict[str, Any]:
+    decision = decide(opinion, choice.threshold, choice.top_k)
     labels = choice.mode.labels
     top = [
         {"label": labels[index].label, "label_zh": labels[index].label_zh, "confidence": round(confidence, 6)}

@@ -14,10 +14,11 @@ from app.registry.catalog import BASE_MODE, Entry
 from app.registry.checkpoint import CHECKPOINT_NETWORK, PLAIN_THRESHOLD, read_checkpoint
 from app.registry.manifest import Manifest
 from app.registry.state import history_of
-from app.registry.versions import read_version
+from app.registry.versions import read_score, read_version
 from app.serving.backbone import Backbone
 from app.serving.head import Head, LinearHead, head_of
 from app.serving.mode import Mode, ModelIdentity, sound
+from app.serving.score import score_of
 from app.vision.download import sha256_of
 from app.vision.labels import Label, imagenet_labels, plain_label, read_labels
 from app.vision.networks import build, fingerprint, transform_of
@@ -113,6 +114,9 @@ class Loader:
                 precision=backbone.precision,
                 origin="models",
             ),
+            score=score_of(manifest.score, read_score(entry.path, manifest), backbone.width),
+            accepted=tuple(manifest.accepted) if manifest.accepted else None,
+            probability_threshold=manifest.probability_threshold,
         )
 
     def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> tuple[Backbone, Head]:

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from app.errors import ModelError
 from app.serving.backbone import Backbone
+from app.serving.decision import Opinion
 from app.serving.head import Head
+from app.serving.score import PROBABILITY, Score
 from app.vision.labels import Label
 
 
@@ -39,6 +41,11 @@ class Mode:
     temperature: float
     threshold: float
     model: ModelIdentity
+    score: Score = PROBABILITY
+    accepted: tuple[float, ...] | None = None
+    """The share of known photos whose sureness reaches 0, 0.01, … 1, where that was measured."""
+    probability_threshold: float | None = None
+    """What `threshold` would be on the largest probability, where the score is another."""
 
     def logits(self, features: Tensor) -> Tensor:
         """Float32 features `[n, D]` to logits `[n, classes]`."""
@@ -47,6 +54,17 @@ class Mode:
     def probabilities(self, features: Tensor) -> Tensor:
         """Float32 features `[n, D]` to probabilities `[n, classes]`, softened by the mode's temperature."""
         return torch.softmax(self.logits(features) / self.temperature, dim=1)
+
+    def judged(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 features `[n, D]` to probabilities `[n, classes]` and sureness `[n]`."""
+        logits = self.logits(features)
+        probabilities = torch.softmax(logits / self.temperature, dim=1)
+        return probabilities, self.score.sureness(features, logits, probabilities)
+
+    def opinion(self, features: Tensor) -> Opinion:
+        """What the mode thinks of one picture's features `[D]`."""
+        probabilities, sureness = self.judged(features.unsqueeze(0))
+        return Opinion(probabilities[0], float(sureness[0]))
 
 
 def sound(probabilities: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from app.errors import RequestError
 from app.serving.batching import Answer, decoded
+from app.serving.decision import Opinion
 from app.serving.mode import Mode, sound
 
 LOG = logging.getLogger(__name__)
@@ -26,24 +27,25 @@ _LOWEST_PRIORITY = 19
 class Shadow:
     """Who looks on, and who is told of it, once for each picture seen, from a thread of the recogniser.
 
-    `told`: takes the answer, what the shadow makes of the picture (probabilities `[classes]`, or its error), and the
+    `told`: takes the answer, what the shadow thinks of the picture (or its error), and the
     seconds in the network.
     """
 
     mode: Mode
-    told: Callable[[Answer, Tensor | Exception, float], None]
+    told: Callable[[Answer, Opinion | Exception, float], None]
 
     def look(self, features: Tensor, answer: Answer, features_s: float) -> None:
         """See a picture's features `[width]`, which took `features_s`. Never raises."""
         started = time.perf_counter()
-        seen: Tensor | Exception
+        seen: Opinion | Exception
         try:
-            seen = sound(self.mode.probabilities(features.unsqueeze(0))[0])
+            seen = self.mode.opinion(features)
+            sound(seen.probabilities)
         except Exception as error:
             seen = error
         self.tell(answer, seen, features_s + time.perf_counter() - started)
 
-    def tell(self, answer: Answer, seen: Tensor | Exception, infer_s: float) -> None:
+    def tell(self, answer: Answer, seen: Opinion | Exception, infer_s: float) -> None:
         """Pass it on. Never raises."""
         try:
             self.told(answer, seen, infer_s)

@@ -4,13 +4,12 @@ import secrets
 from functools import partial
 
 from flask import Blueprint, Response, current_app, g, request
-from torch import Tensor
 
 from app.errors import PublicError, RequestError
 from app.feedback.counts import Counts, Sums
 from app.serving.arms import Arms, Contender
 from app.serving.batching import Answer
-from app.serving.decision import decide
+from app.serving.decision import Opinion, decide
 from app.serving.mode import Mode, sound
 from app.serving.recogniser import Recogniser
 from app.serving.shadow import Shadow
@@ -43,7 +42,7 @@ def recognised(arms: Arms, pictures: list[bytes], threshold: float | None) -> tu
             outcomes = recogniser.recognise(pictures, contender.mode, is_there)
             for outcome in outcomes:
                 if isinstance(outcome, Answer):
-                    sound(outcome.probabilities)
+                    sound(outcome.opinion.probabilities)
         except PublicError:
             raise
         except Exception as error:
@@ -106,7 +105,7 @@ def _seen(
     shadow: Contender,
     threshold: float | None,
     answer: Answer,
-    seen: Tensor | Exception,
+    seen: Opinion | Exception,
     infer_s: float,
 ) -> None:
     """Count what a shadow would have said, and whether it is what the active version did say."""
@@ -114,14 +113,14 @@ def _seen(
         _erred(counts, strikes, shadow, seen, 1)
         return
     said = _said(shadow.mode, seen, threshold)
-    agreed = said == _said(active, answer.probabilities, threshold)
+    agreed = said == _said(active, answer.opinion, threshold)
     sums = Sums(1, unknown=said is None, compared=1, agreed=agreed, infer_s=infer_s)
     _count(counts, shadow.mode, shadow.plan.kind, sums)
 
 
-def _said(mode: Mode, probabilities: Tensor, threshold: float | None) -> str | None:
+def _said(mode: Mode, opinion: Opinion, threshold: float | None) -> str | None:
     """The label, or None for "unknown"."""
-    decision = decide(probabilities, mode.threshold if threshold is None else threshold, 1)
+    decision = decide(opinion, mode.threshold if threshold is None else threshold, 1)
     return None if decision.unknown else mode.labels[decision.top[0][0]].label
 
 

@@ -87,7 +87,7 @@ def _result(
     if isinstance(outcome, RequestError):
         told = problem(outcome)
         return {"filename": upload.filename, "error": {"code": told["code"], "detail": told["detail"]}}
-    decision = decide(outcome.probabilities, threshold, parameters.top_k)
+    decision = decide(outcome.opinion, threshold, parameters.top_k)
     top = [_guess(mode, index, confidence) for index, confidence in decision.top]
     picture = outcome.picture
     best = UNKNOWN if decision.unknown else {key: top[0][key] for key in UNKNOWN}
@@ -96,6 +96,7 @@ def _result(
         "unknown": decision.unknown,
         **best,
         "confidence": top[0]["confidence"],
+        "sureness": round(outcome.opinion.sureness, 6),
         "top": top,
         "image": {"format": picture.format, "width": picture.width, "height": picture.height},
     }

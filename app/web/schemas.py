@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from app.registry.library import ModeRecord, VersionRecord
+from app.registry.manifest import ScoreName
 from app.registry.state import Event
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
@@ -82,6 +83,13 @@ class Result(Schema):
     label_short: str
     label_zh: str
     confidence: Confidence
+    sureness: Annotated[
+        Confidence,
+        Field(
+            description="How sure the mode is that the picture shows one of its classes: what the threshold is "
+            "compared with. For a mode whose score is msp, the confidence itself."
+        ),
+    ]
     top: list[Guess]
     image: Image
     explanation: Annotated[Explanation | SkipJsonSchema[None], Field(description="With explain=1 only.")] = None
@@ -154,6 +162,11 @@ class ServedMode(Schema):
     title: Title
     labels: list[ModeLabel]
     threshold: Confidence
+    score: Annotated[ScoreName, Field(description="What the sureness is drawn from.")]
+    accepted: Annotated[
+        list[Share] | None,
+        Field(description="The share of known photos, held out, that a threshold of 0, 0.01, … 1 leaves their name."),
+    ]
     model: Model
     available: Literal[True]
     reason: None

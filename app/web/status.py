@@ -65,6 +65,8 @@ def describe(mode: Mode) -> dict[str, Any]:
             for label in mode.labels
         ],
         "threshold": mode.threshold,
+        "score": mode.score.reference.name,
+        "accepted": mode.accepted,
         "model": mode.model.as_dict(),
         "available": True,
         "reason": None,
