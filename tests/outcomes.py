@@ -8,8 +8,10 @@ from PIL import Image
 
 from app.photos.dataset import Dataset, Sample
 from app.photos.findings import finding
-from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
+from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, ScoreReference, Title
+from app.training.evaluation import CrossValidated
 from app.training.outcome import EpochRecord, Outcome, Predictions
+from app.training.separation import Choice, ScoreFigures
 
 CLASSES = ("ant & bee", "<script>alert(1)</script>", "cup")
 CHINESE = ("蚂蚁", "脚本", "杯子")
@@ -38,6 +40,17 @@ def drawn_outcome(folder: Path, *, with_test: bool = True, epochs: int = 6) -> O
         peak_memory_mb=456.0,
         command="python -m app train photos --mode things",
         manifest=_manifest(),
+        choice=Choice(
+            ScoreReference(name="knn", centre=0.7, scale=0.1),
+            tuple(
+                ScoreFigures(name, 0.9 + place / 100, 0.3 - place / 100) for place, name in enumerate(("msp", "knn"))
+            ),
+            "given",
+            known=24,
+            unknown=30,
+        ),
+        cross_validated=CrossValidated(24, 0.081, 0.042),
+        unknown=(ScoreFigures("knn", 0.95, 0.1), ScoreFigures("msp", 0.88, 0.4)),
     )
 
 
@@ -50,7 +63,7 @@ def predictions(samples: tuple[Sample, ...], wrong: dict[int, float]) -> Predict
         sure[place], answers[place] = confidence, (labels[place] + 1) % 3
     probabilities = ((1 - sure) / 2).unsqueeze(1).repeat(1, 3)
     probabilities[torch.arange(len(samples)), answers] = sure
-    return Predictions(probabilities, labels, tuple(sample.path for sample in samples))
+    return Predictions(probabilities, labels, tuple(sample.path for sample in samples), sure)
 
 
 def _epoch(number: int) -> EpochRecord:

@@ -9,7 +9,7 @@ from app.vision.transform import IMAGENET, Transform
 
 MAX_KEY_LENGTH = 64
 
-ScoreName = Literal["msp", "max_logit", "energy", "knn", "mahalanobis"]
+ScoreName = Literal["msp", "max_logit", "energy", "knn", "mahalanobis", "joint"]
 
 
 def is_key(text: str) -> bool:

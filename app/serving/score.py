@@ -25,7 +25,10 @@ class Score:
     - `energy`: the logarithm of the sum of the exponentials of the logits (Liu et al. 2020, at T = 1);
     - `knn`: the cosine to the k-th nearest photo learned (Sun et al. 2022); `known` float32 [photos, D] of length 1;
     - `mahalanobis`: minus the squared distance to the nearest class mean (Lee et al. 2018), on features of length 1;
-      `means` float32 [classes, D], and `root` [D, D], a root of the inverse of the covariance within classes.
+      `means` float32 [classes, D], and `root` [D, D], a root of the inverse of the covariance within classes;
+    - `joint`: the logarithm of `msp`, and `mahalanobis`, each in deviations from its mean over known photos, summed:
+      what is unlike all that was learned counts, and so does what lies between two classes. `standard` [2, 2] has mean
+      and deviation of either.
     """
 
     reference: ScoreReference
@@ -45,9 +48,18 @@ class Score:
                 alike = functional.normalize(features, dim=1) @ tensors["known"].T
                 return alike.topk(min(reference.neighbours, alike.shape[1]), dim=1).values[:, -1]
             case "mahalanobis":
-                root = tensors["root"]
-                distances = torch.cdist(functional.normalize(features, dim=1) @ root, tensors["means"] @ root)
-                return -distances.amin(dim=1).square()
+                return -self._distance(features)
+            case "joint":
+                both = torch.stack([logits.log_softmax(dim=1).amax(dim=1), -self._distance(features)], dim=1)
+                mean, deviation = tensors["standard"]
+                summed: Tensor = ((both - mean) / deviation).sum(dim=1)
+                return summed
+
+    def _distance(self, features: Tensor) -> Tensor:
+        """The squared Mahalanobis distance of features `[n, D]` to the nearest class mean, `[n]`."""
+        root = self.tensors["root"]
+        distances = torch.cdist(functional.normalize(features, dim=1) @ root, self.tensors["means"] @ root)
+        return distances.amin(dim=1).square()
 
     def sureness(self, features: Tensor, logits: Tensor, probabilities: Tensor) -> Tensor:
         """How sure the mode is, `[n]`, 0 to 1: what the threshold is compared with.
@@ -58,13 +70,18 @@ class Score:
         with torch.inference_mode():
             if self.reference.name == "msp":
                 return probabilities.amax(dim=1)
-            return torch.sigmoid((self.raw(features, logits) - self.reference.centre) / self.reference.scale)
+            return sureness_of(self.reference, self.raw(features, logits))
+
+
+def sureness_of(reference: ScoreReference, raw: Tensor) -> Tensor:
+    """Raw scores `[n]`, of another score than `msp`, as sureness `[n]`."""
+    return torch.sigmoid((raw - reference.centre) / reference.scale)
 
 
 PROBABILITY = Score(ScoreReference(), {})
 """The score of a mode that has chosen none."""
 
-_NEEDED = {"knn": ("known",), "mahalanobis": ("means", "root")}
+_NEEDED = {"knn": ("known",), "mahalanobis": ("means", "root"), "joint": ("means", "root")}
 
 
 def score_of(reference: ScoreReference, tensors: Mapping[str, Tensor], width: int) -> Score:
@@ -78,6 +95,8 @@ def score_of(reference: ScoreReference, tensors: Mapping[str, Tensor], width: in
             raise ModelError(f"its score has no {name}")
         if tensors[name].ndim != 2 or tensors[name].shape[1] != width or not len(tensors[name]):  # noqa: PLR2004
             raise ModelError(f"its score's {name} is {tuple(tensors[name].shape)}, which does not fit {width} features")
+    if reference.name == "joint" and ("standard" not in tensors or tensors["standard"].shape != (2, 2)):
+        raise ModelError("its score has no standard")
     if not math.isfinite(reference.centre):
         raise ModelError("its score's centre is not a number")
     return Score(reference, {name: tensor.float() for name, tensor in tensors.items()})

@@ -67,6 +67,12 @@ def read_options(values: dict[str, Any]) -> Options:
 @click.option("--mode", required=True, help="The key of the mode: letters, digits, '_', '-' and '.'.")
 @click.option("--title-en", help="The mode's name for people. Default: the key.")
 @click.option("--title-zh", help="The same in Chinese.")
+@click.option(
+    "--unknown",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A folder of pictures that show none of the classes: what the mode must not name. May be given several times.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the same run, where it was killed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
 @click.option("--by", default="training", hidden=True)
@@ -77,6 +83,7 @@ def train(
     mode: str,
     title_en: str | None,
     title_zh: str | None,
+    unknown: tuple[Path, ...],
     resume: bool,
     as_json: bool,
     by: str,
@@ -93,7 +100,7 @@ def train(
     from app.training.run import Order, train
     from app.training.terminal import report_text
 
-    order = Order(data, mode, options, title_en, title_zh, resume, by=by)
+    order = Order(data, mode, options, title_en, title_zh, resume, by=by, unknown=unknown)
     try:
         outcome = train(order, read_settings(), progress_for(events))
     except KeyboardInterrupt:

@@ -162,7 +162,7 @@ def base_guess(mode: Mode, source: Path, seed: int, *, max_pixels: int) -> Run:
     meant = dictionary(known, len(mode.labels), len(dataset.classes))
     guesses = meant[judged.probabilities.argmax(dim=1)]
     certain = torch.nn.functional.one_hot(guesses, len(dataset.classes)).float()
-    return _run(Predictions(certain, judged.labels, judged.paths), dataset.classes, 0, 0.0, 0.0)
+    return _run(Predictions(certain, judged.labels, judged.paths, judged.sureness), dataset.classes, 0, 0.0, 0.0)
 
 
 def dictionary(known: Predictions, names: int, classes: int) -> Tensor:

@@ -19,8 +19,14 @@ _PARTS = {"train": "train", "val": "validation", "test": "test", "all": "all"}
     type=click.Choice(list(_PARTS)),
     help="Which photos. Default: test where there is one, else val, else all.",
 )
+@click.option(
+    "--unknown",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A folder of pictures that show none of MODE's classes. May be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-def evaluate_command(mode: str, data: Path, part: str | None, as_json: bool) -> None:
+def evaluate_command(mode: str, data: Path, part: str | None, unknown: tuple[Path, ...], as_json: bool) -> None:
     """Judge MODE (or MODE@VERSION) on the labelled photos of DATA: folders, lists or a zip, as for train."""
     settings = read_settings()
     from app.serving.served import served_mode
@@ -28,7 +34,7 @@ def evaluate_command(mode: str, data: Path, part: str | None, as_json: bool) -> 
     from app.training.terminal import judgement_text
 
     loaded = served_mode(mode, settings)
-    facts = judge(loaded, data, max_pixels=settings.max_pixels, part=_PARTS[part] if part else None)
+    facts = judge(loaded, data, max_pixels=settings.max_pixels, part=_PARTS[part] if part else None, unknown=unknown)
     click.echo(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else judgement_text(facts))
 
 

@@ -69,6 +69,15 @@ class Evaluation:
     reliability: tuple[ReliabilityBin, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CrossValidated:
+    """The expected calibration error of `n` photos at T = 1, and at a temperature never fitted on the photo itself."""
+
+    n: int
+    error_before: float
+    error_after: float
+
+
 def evaluate(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> Evaluation:
     """Judge `probabilities` [n, C] against the true `labels` [n]; `classes` are the C names. n must be at least 1.
 
@@ -145,16 +154,16 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x)
 
 
-def choose_threshold(probabilities: Tensor, *, accepted: float = 0.95) -> tuple[float, float]:
+def choose_threshold(sureness: Tensor, *, accepted: float = 0.95) -> tuple[float, float]:
     """The highest threshold that leaves at least `accepted` of known pictures their name, and the share it costs.
 
-    `probabilities` [n, C] are of pictures that do show one of the classes; a picture is called unknown where its best
-    probability is below the threshold. Returns (threshold, share of these pictures called unknown).
+    `sureness` [n] is of pictures that do show one of the classes, each between 0 and 1; a picture is called unknown
+    where it is below the threshold. Returns (threshold, share of these pictures called unknown).
     """
-    confidences = probabilities.max(dim=1).values.double().sort().values
-    may_go = int((1 - accepted) * len(confidences) + 1e-9)  # 1e-9: 0.05 * 100 is not quite 5
-    threshold = math.floor(float(confidences[may_go]) * _THRESHOLD_STEP) / _THRESHOLD_STEP
-    return threshold, float((confidences < threshold).double().mean())
+    ordered = sureness.double().sort().values
+    may_go = int((1 - accepted) * len(ordered) + 1e-9)  # 1e-9: 0.05 * 100 is not quite 5
+    threshold = math.floor(float(ordered[may_go]) * _THRESHOLD_STEP) / _THRESHOLD_STEP
+    return threshold, float((ordered < threshold).double().mean())
 
 
 def _class_figures(label: str, index: int, confusion: NDArray[np.int64]) -> ClassFigures:

@@ -3,16 +3,18 @@
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import Tensor
 
 from app.photos.dataset import Dataset, Sample
-from app.serving.head import Head, LinearHead
+from app.serving.head import LinearHead
 from app.training.augmentation import augmentation
 from app.training.base import Base
+from app.training.crossfit import Fit, Logits
 from app.training.features import FeatureReader, Views, views_for
-from app.training.head import Examples, Fitted, fit_best, refit
+from app.training.head import Examples, Fitted, fit_best, fit_with, refit
 from app.training.options import CLASSIC, Options
 from app.training.progress import Progress
-from app.training.trained import Answers, Trained
+from app.training.trained import Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,13 @@ class Frozen:
         head = LinearHead(last.weight, last.bias)
         return Trained(
             tensors={"weight": last.weight, "bias": last.bias},
+            features=self._features,
+            head=head.logits,
+            train=train,
+            validation_features=validation.features[0],
             validation=first.logits(validation.features[0]),
-            logits=self._answers(head),
+            learned=everything or train,
+            fit=self._seeded(lambda part, count: fit_with(part, None, count, self.options, first.manner).logits),
             history=first.history,
             stopped_because=first.stopped_because,
             chosen={**asdict(first.manner), "views": len(train.features), "best_epoch": first.best_epoch},
@@ -87,12 +94,27 @@ class Frozen:
         last = fit_classic(everything, classes, self.options) if everything else first
         return Trained(
             tensors=last.tensors,
+            features=self._features,
+            head=last.head.logits,
+            train=train,
+            validation_features=validation.features[0],
             validation=first.head.logits(validation.features[0]),
-            logits=self._answers(last.head),
+            learned=everything or train,
+            fit=self._seeded(lambda part, count: fit_classic(part, count, self.options).head.logits),
             kind=last.kind,
             neighbours=last.neighbours,
             chosen={"views": len(train.features)},
         )
 
-    def _answers(self, head: Head) -> Answers:
-        return lambda name, samples: head.logits(self.reader.read(name, samples, self.plain())[0])
+    def _features(self, name: str, samples: tuple[Sample, ...]) -> Tensor:
+        return self.reader.read(name, samples, self.plain())[0]
+
+    def _seeded(self, fit: Fit) -> Fit:
+        """The same, with draws of its own: what is fitted on the way changes nothing of what comes later."""
+
+        def seeded(examples: Examples, classes: int) -> Logits:
+            with torch.random.fork_rng([]):
+                torch.manual_seed(self.options.seed)
+                return fit(examples, classes)
+
+        return seeded

@@ -18,6 +18,8 @@ from app.training.evaluation import evaluate
 from app.training.outcome import Predictions
 from app.training.progress import SILENT, Progress
 from app.training.report import Facts, common_confusions, short, threshold_cost
+from app.training.separation import figures_of
+from app.training.strangers import pictures_of
 from app.vision.picture import decode
 
 _NAMES_SHOWN = 5
@@ -31,10 +33,11 @@ class Answers:
     unreadable: tuple[Path, ...]
 
 
-def judge(mode: Mode, data: Path, *, max_pixels: int, part: str | None = None) -> Facts:
+def judge(mode: Mode, data: Path, *, max_pixels: int, part: str | None = None, unknown: Sequence[Path] = ()) -> Facts:
     """What `evaluate --json` prints: `mode` on the labelled photos of `data`.
 
-    `part`: train, validation, test or all; None takes test where there is one, else validation, else all.
+    `part`: train, validation, test or all; None takes test where there is one, else validation, else all. `unknown`:
+    folders of pictures that show none of its classes.
 
     Raises:
         DataError: there are no such photos, or the mode does not know their classes.
@@ -44,7 +47,14 @@ def judge(mode: Mode, data: Path, *, max_pixels: int, part: str | None = None) -
     samples = [one for name, photos in dataset.parts().items() if chosen in (name, "all") for one in photos]
     if part is None and chosen == "train":
         chosen = "all"  # photos without parts
-    return judgement(mode, answers(mode, translated(samples, dataset, mode), max_pixels=max_pixels), chosen)
+    given = answers(mode, translated(samples, dataset, mode), max_pixels=max_pixels)
+    strangers = pictures_of(unknown, max_pixels, SILENT)
+    facts = judgement(mode, given, chosen)
+    if strangers:
+        facts["unknown"] = _against(
+            mode, given.predictions, answers(mode, strangers, max_pixels=max_pixels).predictions
+        )
+    return facts
 
 
 def judgement(mode: Mode, given: Answers, part: str) -> Facts:
@@ -63,7 +73,22 @@ def judgement(mode: Mode, given: Answers, part: str) -> Facts:
             for pair in common_confusions(given.predictions)
         ],
         "threshold": threshold_cost(given.predictions, mode.threshold),
+        "unknown": None,
         "unreadable": [short(path) for path in given.unreadable],
+    }
+
+
+def _against(mode: Mode, known: Predictions, strangers: Predictions) -> Facts:
+    """How well the mode's score, and the plain softmax, tell known photos from strangers; how many get a name."""
+    plain = (
+        softmax.double().clamp_min(1e-30).log() * mode.temperature
+        for softmax in (known.probabilities, strangers.probabilities)
+    )
+    return {
+        "n": len(strangers.sureness),
+        "named": float((strangers.sureness >= mode.threshold).double().mean()),
+        "score": asdict(figures_of(mode.score.reference.name, known.sureness, strangers.sureness)),
+        "softmax": asdict(figures_of("msp", *(one.softmax(dim=1).amax(dim=1) for one in plain))),
     }
 
 
@@ -110,7 +135,7 @@ def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int, progress:
         except (OSError, RequestError):
             return None
 
-    rows, read, unreadable = [], [], []
+    rows, sure, read, unreadable = [], [], [], []
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool:
         for start in range(0, len(samples), MAX_BATCH):
             batch = samples[start : start + MAX_BATCH]
@@ -119,9 +144,11 @@ def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int, progress:
             read += [sample for sample, picture in pairs if picture is not None]
             pictures = [picture for _, picture in pairs if picture is not None]
             if pictures:
-                rows.append(mode.probabilities(mode.backbone.features(torch.stack(pictures))))
+                probabilities, sureness = mode.judged(mode.backbone.features(torch.stack(pictures)))
+                rows.append(probabilities)
+                sure.append(sureness)
             progress.advance(len(batch))
     if not rows:
         raise DataError("None of these photos can be read.")
-    labels = torch.tensor([sample.label for sample in read])
-    return Answers(Predictions(torch.cat(rows), labels, tuple(sample.path for sample in read)), tuple(unreadable))
+    labels, paths = torch.tensor([sample.label for sample in read]), tuple(sample.path for sample in read)
+    return Answers(Predictions(torch.cat(rows), labels, paths, torch.cat(sure)), tuple(unreadable))

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.registry.manifest import ScoreName
+
 Recipe = Literal["head", "staged", "full", "prototype", "knn", "svm"]
 TUNED: tuple[Recipe, ...] = ("staged", "full")
 """The recipes that change the backbone, and so write a whole network."""
@@ -81,4 +83,7 @@ class Options(BaseModel):
 
     accepted: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="The share of known photos that the threshold must let through."
+    )
+    score: ScoreName | None = Field(
+        None, description="What tells known photos from unknown ones. Default: what does so best on photos held out."
     )

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from app.photos.dataset import Dataset
 from app.photos.findings import Finding
 from app.registry.manifest import Manifest
+from app.training.evaluation import CrossValidated, evaluate
+from app.training.separation import Choice, ScoreFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,13 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A mode's calibrated answers: `probabilities` [n, C], the true `labels` [n], and which pictures these were."""
+    """A mode's calibrated answers: `probabilities` [n, C], `sureness` [n] that it is any of the classes, the true
+    `labels` [n], and which pictures these were."""
 
     probabilities: Tensor
     labels: Tensor
     paths: tuple[Path, ...]
+    sureness: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +54,23 @@ class Outcome:
     peak_memory_mb: float
     command: str
     manifest: Manifest
+    choice: Choice
+    cross_validated: CrossValidated
+    unknown: tuple[ScoreFigures, ScoreFigures] | None
+    """The score kept, and the plain softmax, on photos judged and on strangers given that chose nothing."""
+
+
+def metrics_of(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The figures that a manifest keeps of the parts."""
+    metrics = {}
+    for name, part in (("validation", validation), ("test", test)):
+        if part is not None:
+            found = evaluate(part.probabilities, part.labels, classes)
+            metrics[name] = {
+                "accuracy": found.accuracy,
+                "accuracy_low": found.accuracy_low,
+                "accuracy_high": found.accuracy_high,
+                "macro_recall": found.macro_recall,
+                "n": found.n,
+            }
+    return metrics

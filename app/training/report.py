@@ -72,6 +72,7 @@ def report_json(outcome: Outcome) -> Facts:
         "test": _figures(outcome.test, outcome) if outcome.test else None,
         "calibration": _calibration(outcome),
         "threshold": _threshold(outcome),
+        "unknown": _unknown(outcome),
         "confusions": common_confusions(_judged(outcome)),
         "mistakes": [
             {"file": short(path), "truth": truth, "answer": answer, "confidence": confidence}
@@ -153,7 +154,12 @@ def _calibration(outcome: Outcome) -> Facts:
         evaluate(probabilities, judged.labels, outcome.dataset.classes).expected_calibration_error
         for probabilities in (plain, judged.probabilities)
     ]
-    return {"temperature": temperature, "error_before": errors[0], "error_after": errors[1]}
+    return {
+        "temperature": temperature,
+        "error_before": errors[0],
+        "error_after": errors[1],
+        "cross_validated": asdict(outcome.cross_validated),
+    }
 
 
 def _threshold(outcome: Outcome) -> Facts:
@@ -166,10 +172,24 @@ def _threshold(outcome: Outcome) -> Facts:
     return {**threshold_cost(judged, threshold), "called_unknown": unknown, "curve": curve}
 
 
+def _unknown(outcome: Outcome) -> Facts:
+    """Which score was kept, what all of them were worth, and the kept one on pictures that chose nothing."""
+    choice = outcome.choice
+    judged = outcome.unknown and {"score": asdict(outcome.unknown[0]), "softmax": asdict(outcome.unknown[1])}
+    return {
+        "score": choice.reference.name,
+        "strangers": choice.strangers,
+        "known": choice.known,
+        "unknown": choice.unknown,
+        "scores": [asdict(one) for one in choice.figures],
+        "judged": judged,
+    }
+
+
 def _named(predictions: Predictions, threshold: float) -> tuple[float, float | None]:
     """The share of pictures that keep a name at `threshold`, and the share of those names that are right."""
-    confidences, answers = predictions.probabilities.max(dim=1)
-    named: Tensor = confidences >= threshold
+    answers = predictions.probabilities.argmax(dim=1)
+    named: Tensor = predictions.sureness >= threshold
     right = answers[named] == predictions.labels[named]
     return float(named.double().mean()), float(right.double().mean()) if len(right) else None
 

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,16 +20,18 @@ from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Ti
 from app.registry.state import active_version
 from app.registry.versions import PHOTOS, next_version, write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
+from app.training.calibration import Calibration, calibrate
+from app.training.crossfit import answered
 from app.training.device import choose_device
-from app.training.evaluation import choose_threshold, evaluate, fit_temperature
 from app.training.features import FeatureReader
 from app.training.frozen import Frozen
 from app.training.options import TUNED, Options
-from app.training.outcome import Outcome, Predictions
+from app.training.outcome import Outcome, Predictions, metrics_of
 from app.training.progress import SILENT, Progress
 from app.training.report import in_chinese, report_files
 from app.training.snapshot import snapshot_of
 from app.training.state import METRICS, Workspace
+from app.training.strangers import pictures_of
 from app.training.trained import Trained
 
 DEFAULTS = Options()
@@ -42,7 +43,7 @@ class Order:
 
     `source`: where labelled photos lie, or, for `retrain`, the photos themselves. Those that lie in `private` are
     people's own: the report shows none of them, for it would keep what they may take back. `by`: who gives the order,
-    for the history.
+    for the history. `unknown`: folders of pictures that show none of the classes.
     """
 
     source: Path | Dataset
@@ -53,6 +54,7 @@ class Order:
     resume: bool = False
     private: Path | None = None
     by: str = "training"
+    unknown: tuple[Path, ...] = ()
 
 
 def train(order: Order, settings: Settings, progress: Progress | None = None) -> Outcome:
@@ -76,15 +78,6 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What the network says of the parts that it is judged on, at the temperature that suits it."""
-
-    temperature: float
-    validation: Predictions
-    test: Predictions | None
-
-
 @dataclass(slots=True)
 class _Run:
     order: Order
@@ -99,7 +92,12 @@ class _Run:
         base = load_base(options.network, self.settings)
         examination, given = self._examine()
         dataset = examination.dataset
-        identity = {"options": options.model_dump(), "data": fingerprint(dataset), "backbone": base.fingerprint}
+        identity = {
+            "options": options.model_dump(),
+            "data": fingerprint(dataset),
+            "backbone": base.fingerprint,
+            "unknown": [str(folder) for folder in self.order.unknown],
+        }
         if self.workspace.begin(identity, resume=self.order.resume):
             self.progress.say("Going on where the run was stopped.", "从上次中断的地方继续。")
         trained = self._train(base, dataset, held_back=not given)
@@ -177,14 +175,19 @@ class _Run:
     ) -> Outcome:
         """Calibrate, look at the test part once, and write the version with its report."""
         dataset = examination.dataset
-        temperature = fit_temperature(trained.validation, _labels(dataset.validation))
-        validation = _predictions(trained.validation, temperature, dataset.validation)
-        test = None
+        strangers = pictures_of(self.order.unknown, self.settings.max_pixels, self.progress)
+        labels = _labels(dataset.validation)
+        calibration = calibrate(trained, labels, len(dataset.classes), self.order.options, strangers)
+        held = answered(
+            trained.train, trained.validation_features, labels, lambda _: trained.validation, calibration.standard
+        )
+        validation, test = calibration.predictions(held, dataset.validation), None
         if dataset.test:
-            test = _predictions(trained.logits("test", dataset.test), temperature, dataset.test)
+            features = trained.features("test", dataset.test)
+            held = answered(trained.learned, features, _labels(dataset.test), trained.head, calibration.standard)
+            test = calibration.predictions(held, dataset.test)
         self.progress.start("writing the report", 1)
-        judged = _Judged(temperature, validation, test)
-        manifest = self._manifest(base, dataset, trained, judged, data_fingerprint)
+        manifest = self._manifest(base, dataset, trained, calibration, (validation, test), data_fingerprint)
         outcome = Outcome(
             mode=manifest.mode,
             version=manifest.version,
@@ -199,20 +202,30 @@ class _Run:
             peak_memory_mb=peak_memory_mb(),
             command=command_of(self.order),
             manifest=manifest,
+            choice=calibration.choice,
+            cross_validated=calibration.cross_validated,
+            unknown=calibration.on(held),
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
         self.progress.advance()
-        write_version(self.settings.models_dir, manifest, trained.tensors, files, by=self.order.by)
+        write_version(
+            self.settings.models_dir, manifest, trained.tensors, files, score=calibration.tensors, by=self.order.by
+        )
         self.progress.finish()
         return outcome
 
     def _manifest(
-        self, base: Base, dataset: Dataset, trained: Trained, judged: "_Judged", data_fingerprint: str
+        self,
+        base: Base,
+        dataset: Dataset,
+        trained: Trained,
+        calibration: Calibration,
+        judged: tuple[Predictions, Predictions | None],
+        data_fingerprint: str,
     ) -> Manifest:
         order = self.order
         mode_folder = self.settings.models_dir / order.mode
-        threshold, _ = choose_threshold(judged.validation.probabilities, accepted=order.options.accepted)
         return Manifest(
             mode=order.mode,
             version=next_version(mode_folder),
@@ -226,9 +239,12 @@ class _Run:
             transform=base.transform,
             head=trained.kind,
             neighbours=trained.neighbours,
-            temperature=judged.temperature,
-            threshold=threshold,
-            metrics=_metrics(judged.validation, judged.test, dataset.classes),
+            temperature=calibration.temperature,
+            score=calibration.score,
+            threshold=calibration.threshold,
+            probability_threshold=calibration.probability_threshold,
+            accepted=calibration.accepted,
+            metrics=metrics_of(*judged, dataset.classes),
             options={**order.options.model_dump(), "chosen": dict(trained.chosen or {})},
             data_fingerprint=data_fingerprint,
             parent=_active(mode_folder),
@@ -242,6 +258,8 @@ def command_of(order: Order) -> str:
     words = ["python", "-m", "app", "train", str(order.source), "--mode", order.mode]
     for name, title in (("--title-en", order.title_en), ("--title-zh", order.title_zh)):
         words += [name, title] if title else []
+    for folder in order.unknown:
+        words += ["--unknown", str(folder)]
     for name, value in order.options.model_dump(exclude_defaults=True, exclude={"seed"}).items():
         flag = name.replace("_", "-")
         words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
@@ -263,23 +281,3 @@ def _active(mode_folder: Path) -> str | None:
 
 def _labels(samples: tuple[Sample, ...]) -> Tensor:
     return torch.tensor([sample.label for sample in samples])
-
-
-def _predictions(logits: Tensor, temperature: float, samples: tuple[Sample, ...]) -> Predictions:
-    probabilities = torch.softmax(logits / temperature, dim=1)
-    return Predictions(probabilities, _labels(samples), tuple(sample.path for sample in samples))
-
-
-def _metrics(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:
-    metrics = {}
-    for name, part in (("validation", validation), ("test", test)):
-        if part is not None:
-            found = evaluate(part.probabilities, part.labels, classes)
-            metrics[name] = {
-                "accuracy": found.accuracy,
-                "accuracy_low": found.accuracy_low,
-                "accuracy_high": found.accuracy_high,
-                "macro_recall": found.macro_recall,
-                "n": found.n,
-            }
-    return metrics

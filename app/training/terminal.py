@@ -23,7 +23,9 @@ def report_text(facts: Facts) -> str:
         _confusions(pairs),
         f"Calibration error {calibration['error_after']:.1%} (before the temperature of "
         f"{calibration['temperature']:.2f}: {calibration['error_before']:.1%}).",
+        _cross_validated(calibration["cross_validated"]),
         _threshold(threshold),
+        *_scores(facts["unknown"]),
         f"Why it stopped: {facts['stopped_because']['en'].rstrip('.')}.",
         f"{cost['epochs']} epochs, {cost['seconds']:.1f} s, peak memory {cost['peak_memory_mb']:.0f} MB.",
         f"To repeat it: {facts['command']}",
@@ -41,9 +43,19 @@ def judgement_text(facts: Facts) -> str:
         _confusions(pairs),
         f"Calibration error {facts['expected_calibration_error']:.1%}.",
         _threshold(facts["threshold"]),
+        *_strangers(facts["unknown"]),
         f"{len(unreadable)} could not be read: {', '.join(unreadable)}" if unreadable else "",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _strangers(unknown: dict[str, Any] | None) -> list[str]:
+    if unknown is None:
+        return []
+    return [
+        f"Of {unknown['n']} pictures that show none of its classes {unknown['named']:.1%} get a name.",
+        judged_score(unknown),
+    ]
 
 
 def _headline(judged: dict[str, Any], part: str) -> str:
@@ -77,6 +89,38 @@ def _threshold(threshold: dict[str, Any]) -> str:
     left = "no name is left" if right is None else f"of the names left, {right:.1%} are right"
     unknown = f"{threshold['called_unknown']:.1%} of these known photos"
     return f"Below {threshold['value']:.2f} it says unknown: {unknown}; {left}."
+
+
+def _cross_validated(found: dict[str, Any]) -> str:
+    return (
+        f"Cross-validated on {found['n']} photos: {found['error_after']:.1%} (before the temperature "
+        f"{found['error_before']:.1%})."
+    )
+
+
+def _scores(unknown: dict[str, Any]) -> list[str]:
+    """What the scores were worth, the one kept marked."""
+    strangers = {
+        "given": f"{unknown['unknown']} unknown pictures",
+        "left_out": "each class in its turn as a stranger",
+    }[unknown["strangers"]]
+    lines = [f"How well known photos ({unknown['known']}) are told from {strangers}:"]
+    lines.append(f"  {'score':13}  {'AUROC':>6}  {'let through where 95% of the known are':>38}")
+    for one in unknown["scores"]:
+        kept = "  <- kept" if one["name"] == unknown["score"] else ""
+        lines.append(f"  {one['name']:13}  {one['auroc']:>6.3f}  {one['fpr95']:>38.1%}{kept}")
+    if unknown["judged"]:
+        lines += [judged_score(unknown["judged"])]
+    return lines if unknown["scores"] else []
+
+
+def judged_score(judged: dict[str, Any]) -> str:
+    """A mode's score beside the plain softmax, on pictures that neither was chosen on."""
+    score, softmax = judged["score"], judged["softmax"]
+    return (
+        f"On pictures that chose nothing: AUROC {score['auroc']:.3f}, FPR95 {score['fpr95']:.1%} by {score['name']}; "
+        f"{softmax['auroc']:.3f} and {softmax['fpr95']:.1%} by the plain softmax."
+    )
 
 
 def pad(text: str, width: int) -> str:

@@ -7,20 +7,31 @@ from typing import Any, Literal
 from torch import Tensor
 
 from app.photos.dataset import Sample
+from app.training.crossfit import Fit, Logits
+from app.training.head import Examples
 from app.training.outcome import EpochRecord
 
-Answers = Callable[[str, tuple[Sample, ...]], Tensor]
-"""The name of a part and its photos to logits `[n, classes]`."""
+Features = Callable[[str, tuple[Sample, ...]], Tensor]
+"""The name of a part and its photos to what serving would make of them, features `[n, D]`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """`tensors` are what `write_version` takes; `validation` the logits `[n, classes]` of the validation part, given by
-    the network as it was before it learned from that part, too; `logits` answers for any photos."""
+    """`tensors` are what `write_version` takes; `features` and `head` are those of the network that they hold.
+
+    `train`: the training part as it was learned from; `validation_features` [n, D] and `validation`, logits [n,
+    classes], are what the network made of the validation part before it learned from that part, too. `learned`: all
+    that was learned from in the end. `fit`: fits the recipe once more, to other photos; None where that takes too long.
+    """
 
     tensors: Mapping[str, Tensor]
+    features: Features
+    head: Logits
+    train: Examples
+    validation_features: Tensor
     validation: Tensor
-    logits: Answers
+    learned: Examples
+    fit: Fit | None
     history: tuple[EpochRecord, ...] = ()
     stopped_because: str = "fitted in one step"
     tuned: bool = False

@@ -5,15 +5,18 @@ BatchNorm stays as it is in evaluation: statistics of a few photos are worse tha
 """
 
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from app.photos.dataset import Sample
+from app.serving.head import LinearHead
 from app.training.device import Device
-from app.training.features import FeatureReader
+from app.training.features import FeatureReader, Forward
 from app.training.frozen import Frozen
+from app.training.head import Examples
 from app.training.layers import layers, set_trainable
 from app.training.loop import INTERRUPTED, Stage, Work
 from app.training.loss import balanced_weights, calibrated_loss
@@ -43,11 +46,24 @@ def tune(frozen: Frozen, device: Device, workspace: Workspace, progress: Progres
         if reason == INTERRUPTED:
             break
     network = tuning.split()
-    reader = tuning.reader()
+    reader = replace(tuning.reader(), forward=_features_of(network.backbone))
+
+    def features(name: str, samples: tuple[Sample, ...]) -> Tensor:
+        return reader.read(name, samples, frozen.plain())[0]
+
+    classes = LinearHead(network.weight, network.bias)
+    labels = torch.tensor([sample.label for sample in frozen.dataset.train])
+    learned = Examples(features("train", frozen.dataset.train).unsqueeze(0), labels)
+    validation = features("validation", frozen.dataset.validation)
     return Trained(
         tensors=join(network),
-        validation=reader.read("validation", frozen.dataset.validation, frozen.plain())[0],
-        logits=lambda name, samples: reader.read(name, samples, frozen.plain())[0],
+        features=features,
+        head=classes.logits,
+        train=learned,
+        validation_features=validation,
+        validation=classes.logits(validation),
+        learned=learned,
+        fit=None,
         history=tuple(tuning.history),
         stopped_because=reason,
         tuned=True,
@@ -64,6 +80,15 @@ def stages(recipe: str, names: list[str]) -> list[tuple[str, list[str]]]:
     if recipe == "full":
         return [("all", names)]
     return [(top, [top]), (f"{second} to {top}", [second, third, top])]
+
+
+def _features_of(backbone: nn.Module) -> Forward:
+    def forward(batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            features: Tensor = backbone(batch)
+            return features.clone()
+
+    return forward
 
 
 @dataclass(slots=True)

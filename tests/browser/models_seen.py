@@ -80,7 +80,9 @@ def write(
     probabilities = torch.softmax((features @ weight.T + bias) / TEMPERATURE, dim=1)
     labels = torch.tensor([sample.label for sample in dataset.test])
     found = evaluate(probabilities, labels, dataset.classes)
-    predictions = Predictions(probabilities, labels, tuple(sample.path for sample in dataset.test))
+    predictions = Predictions(
+        probabilities, labels, tuple(sample.path for sample in dataset.test), probabilities.amax(1)
+    )
     costs = [threshold_cost(predictions, step / STEPS) for step in range(STEPS + 1)]
     facts = {
         "judged_on": "test",

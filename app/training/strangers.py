@@ -1,0 +1,47 @@
+"""Pictures that show none of a mode's classes, as people give them: folders of anything."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from app.config import available_cores
+from app.errors import DataError, RequestError
+from app.photos.dataset import Sample
+from app.photos.files import find_pictures
+from app.training.progress import Progress
+from app.vision.picture import decode
+
+_NO_CLASS = -1
+_FEWEST = 10
+_SHORTEST_SIDE = 64
+"""To see whether a picture can be read it need not be read in full."""
+
+
+def pictures_of(folders: Sequence[Path], max_pixels: int, progress: Progress) -> tuple[Sample, ...]:
+    """Every picture in `folders`, however deep, that can be read and has at most `max_pixels`.
+
+    Raises:
+        DataError: there are too few to judge by.
+    """
+    if not folders:
+        return ()
+    paths = find_pictures(folders)
+    progress.start("unknown pictures", len(paths))
+
+    def is_readable(path: Path) -> bool:
+        try:
+            decode(path.read_bytes(), max_pixels=max_pixels, shortest_side=_SHORTEST_SIDE)
+        except (OSError, RequestError):
+            return False
+        return True
+
+    readable = []
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool:
+        for path, is_sound in zip(paths, pool.map(is_readable, paths), strict=True):
+            readable += [Sample(path, _NO_CLASS)] if is_sound else []
+            progress.advance()
+    progress.finish()
+    if len(readable) < _FEWEST:
+        names = ", ".join(folder.name for folder in folders)
+        raise DataError(f"There are only {len(readable)} readable pictures in {names}; give at least {_FEWEST}.")
+    return tuple(readable)
