@@ -23,7 +23,10 @@ class Array(BaseModel):
 
 
 class Description(BaseModel):
-    """`temperature` is within the file's probabilities; below `threshold` the mode says "unknown".
+    """`temperature` is within the file's probabilities; where the largest is below `threshold` the mode says "unknown".
+
+    A mode that goes by another score than the probability cannot take that along: its threshold here is the one on
+    probabilities that accepts as many known photos.
 
     `sha256` is of the file, `source_sha256` of the mode's own; `checked` lies within `tolerance`. `engine`: the kernels
     of a quantised file, "x86" or ARM's "qnnpack". The copy inside the file lacks `sha256` and `checked`, which are not
@@ -64,10 +67,16 @@ def described(mode: Mode, format_: Format) -> Description:
         labels=[ManifestLabel(label=label.label, label_zh=label.label_zh) for label in mode.labels],
         transform=mode.backbone.transform,
         temperature=mode.temperature,
-        threshold=mode.threshold,
+        threshold=_threshold(mode),
         input=Array(name=INPUT, shape=("n", 3, crop, crop)),
         output=Array(name=OUTPUT, shape=("n", len(mode.labels))),
         source_sha256=mode.model.sha256,
         tolerance=limits_of(format_),
         engine=torch.backends.quantized.engine if format_ in ("int8", "dynamic") else None,
     )
+
+
+def _threshold(mode: Mode) -> float:
+    if mode.score.reference.name == "msp" or mode.probability_threshold is None:
+        return mode.threshold
+    return mode.probability_threshold

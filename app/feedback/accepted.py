@@ -32,6 +32,24 @@ def accepted_pictures(database: Database, models_dir: Path, mode: str) -> list[A
     return [AcceptedPicture(row.id, path_of(models_dir, row.picture), row.final_label, row.picture) for row in rows]
 
 
+def stranger_pictures(database: Database, models_dir: Path, mode: str) -> list[Path]:
+    """The kept pictures that a reviewer agrees to show none of the mode's classes, oldest first."""
+    asked = (
+        select(Correction.picture)
+        .where(
+            Correction.mode == mode,
+            Correction.status == "accepted",
+            Correction.kind == "none",
+            Correction.final_label.is_(None),  # else the reviewer has found a name for it
+            Correction.picture.is_not(None),
+        )
+        .order_by(Correction.created, Correction.id)
+    )
+    with database.session() as session:
+        paths = [path_of(models_dir, picture) for picture in dict.fromkeys(session.scalars(asked)) if picture]
+    return [path for path in paths if path.is_file()]
+
+
 def count_new(database: Database, models_dir: Path, mode: str) -> int:
     """How many of them no version has learned from."""
     unused = (group for group in _groups(database, mode) if all(row.used_by is None for row in group))

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.errors import DataError, ModelError
-from app.feedback.accepted import AcceptedPicture, accepted_pictures, count_new, mark_used
+from app.feedback.accepted import AcceptedPicture, accepted_pictures, count_new, mark_used, stranger_pictures
 from app.feedback.database import Database
 from app.feedback.pictures import folder_of
 from app.feedback.trouble import one_line
@@ -86,6 +86,7 @@ def retrain(
     """
     from app.training.promotion import compare_versions, switch
     from app.training.run import Order, train
+    from app.training.strangers import FEWEST_STRANGERS
 
     folder = _active_folder(settings.models_dir, mode)
     manifest, _ = read_version(folder)
@@ -95,7 +96,12 @@ def retrain(
     for en, zh in _sentences(gathered):
         progress.say(en, zh)
     title = manifest.title
-    order = Order(gathered.dataset, mode, _options(manifest), title.en, title.zh, private=private)
+    strangers = stranger_pictures(database, settings.models_dir, mode)
+    if len(strangers) < FEWEST_STRANGERS:
+        strangers = []
+    order = Order(
+        gathered.dataset, mode, _options(manifest), title.en, title.zh, private=private, unknown=tuple(strangers)
+    )
     outcome = train(order, settings, progress)
     comparison = compare_versions(settings, mode, outcome.version, data, progress=progress)
     promoted = switch(settings, comparison, by=by, why=why)

@@ -1,4 +1,4 @@
-"""Pictures that show none of a mode's classes, as people give them: folders of anything."""
+"""Pictures that show none of a mode's classes: folders of anything, or what people said to be none of these."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,20 +12,20 @@ from app.training.progress import Progress
 from app.vision.picture import decode
 
 _NO_CLASS = -1
-_FEWEST = 10
+FEWEST_STRANGERS = 10
 _SHORTEST_SIDE = 64
 """To see whether a picture can be read it need not be read in full."""
 
 
-def pictures_of(folders: Sequence[Path], max_pixels: int, progress: Progress) -> tuple[Sample, ...]:
-    """Every picture in `folders`, however deep, that can be read and has at most `max_pixels`.
+def pictures_of(places: Sequence[Path], max_pixels: int, progress: Progress) -> tuple[Sample, ...]:
+    """Every picture at `places`, files or folders however deep, that can be read and has at most `max_pixels`.
 
     Raises:
         DataError: there are too few to judge by.
     """
-    if not folders:
+    if not places:
         return ()
-    paths = find_pictures(folders)
+    paths = find_pictures(places)
     progress.start("unknown pictures", len(paths))
 
     def is_readable(path: Path) -> bool:
@@ -41,7 +41,9 @@ def pictures_of(folders: Sequence[Path], max_pixels: int, progress: Progress) ->
             readable += [Sample(path, _NO_CLASS)] if is_sound else []
             progress.advance()
     progress.finish()
-    if len(readable) < _FEWEST:
-        names = ", ".join(folder.name for folder in folders)
-        raise DataError(f"There are only {len(readable)} readable pictures in {names}; give at least {_FEWEST}.")
+    if len(readable) < FEWEST_STRANGERS:
+        names = ", ".join(folder.name for folder in places)
+        raise DataError(
+            f"There are only {len(readable)} readable pictures in {names}; give at least {FEWEST_STRANGERS}."
+        )
     return tuple(readable)

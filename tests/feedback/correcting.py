@@ -28,9 +28,9 @@ def opened(settings: Settings) -> Iterator[Database]:
 
 
 def accept(
-    database: Database, settings: Settings, mode: str, image: Image.Image, label: str, version: str = "v1"
+    database: Database, settings: Settings, mode: str, image: Image.Image, label: str | None, version: str = "v1"
 ) -> str:
-    """One accepted correction with its picture; its SHA-256."""
+    """One accepted correction with its picture; its SHA-256. With no label it shows "none of these"."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     kept = prepare(buffer.getvalue(), settings.max_pixels)
@@ -42,7 +42,7 @@ def accept(
         session.flush()
         correction = Correction(
             id=uuid.uuid4().hex, request_id=uuid.uuid4().hex, created=now(), mode=mode, version=version, answer="other",
-            confidence=0.5, kind="label", label=label, picture=kept.sha256, status="accepted", final_label=label,
+            confidence=0.5, kind="label" if label else "none", label=label, picture=kept.sha256, status="accepted", final_label=label,
             reviewed=now(), reviewer="a test",
         )  # fmt: skip
         session.add(correction)

@@ -161,6 +161,15 @@ def test_a_second_round_learns_nothing_twice_and_keeps_what_is_no_better(place: 
     )
 
 
+def test_what_reviewers_agree_to_be_none_of_these_teaches_the_next_version_what_not_to_name(place: Place) -> None:
+    for seed in range(9):
+        accept(place.database, place.settings, "colours", picture(GREY, seed), None)
+    assert place.retrain().outcome.choice.strangers == "left_out"  # too few to go by
+    accept(place.database, place.settings, "colours", picture(GREY, 9), None)
+    choice = place.retrain().outcome.choice
+    assert (choice.strangers, choice.unknown) == ("given", 5)  # every other one is left to judge by
+
+
 def test_corrections_that_make_it_worse_are_not_promoted(place: Place) -> None:
     for name, colour in COLOURS.items():
         other = next(one for one in COLOURS if one != name)
