@@ -145,6 +145,9 @@ def test_axe_finds_nothing_in_any_state(open_page, pictures, scheme, locale):
     found = [("empty", violations(page))]
     choose(page, pictures["cat"], pictures["bad"])
     found.append(("answered and failed", violations(page)))
+    set_threshold(page, 0.7)
+    expect(card(page)).to_have_attribute("data-state", "group")
+    found.append(("named by group", violations(page)))
     set_threshold(page, 1)
     expect(card(page)).to_have_attribute("data-state", "unknown")
     found.append(("unknown", violations(page)))
