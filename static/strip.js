@@ -1,8 +1,8 @@
 // The photos of this visit, small, with their answers: kept in this browser's tab, and nowhere else.
 
 import { said } from "./card.js";
-import { levelOf } from "./decision.js";
-import { say } from "./texts.js";
+import { levelOf, nameOf } from "./decision.js";
+import { currentLanguage, say } from "./texts.js";
 import { VISIT } from "./tools.js";
 
 const MOST = 24;
@@ -71,11 +71,11 @@ export function fileOf({ name, photo }) {
 
 function drawItem(item, { name, answer }, threshold) {
   const [result] = answer.results;
-  const isKnown = levelOf(result, threshold) !== null;
-  const { name: known, share } = said(result, threshold);
-  const words = isKnown ? known : say("unknown");
-  item.querySelector("span").textContent = words;
-  item.toggleAttribute("data-unknown", !isKnown);
+  const level = levelOf(result, threshold);
+  const { name, share } = said(result, threshold);
+  const words = level ? name : say("unknown");
+  item.querySelector("span").textContent = level === "group" ? nameOf(result.group, currentLanguage()) : words; // short
+  item.toggleAttribute("data-unknown", !level);
   item.querySelector("button").setAttribute("aria-label", say("visit_photo", { file: name, name: words, share }));
 }
 
