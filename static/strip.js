@@ -72,8 +72,8 @@ export function fileOf({ name, photo }) {
 function drawItem(item, { name, answer }, threshold) {
   const [result] = answer.results;
   const level = levelOf(result, threshold);
-  const { name, share } = said(result, threshold);
-  const words = level ? name : say("unknown");
+  const { name: known, share } = said(result, threshold);
+  const words = level ? known : say("unknown");
   item.querySelector("span").textContent = level === "group" ? nameOf(result.group, currentLanguage()) : words; // short
   item.toggleAttribute("data-unknown", !level);
   item.querySelector("button").setAttribute("aria-label", say("visit_photo", { file: name, name: words, share }));
