@@ -3,7 +3,7 @@
 import { newest, versionPath } from "./album_result.js";
 import { album } from "./album_state.js";
 import { api, wordsOf } from "./api.js";
-import { isUnknown, nameOf, percent } from "./decision.js";
+import { isApart, isUnknown, nameOf, percent } from "./decision.js";
 import { Failure } from "./failure.js";
 import { prepare } from "./shrink.js";
 import { copyOf, make } from "./dom.js";
@@ -57,10 +57,12 @@ function answerOf({ results: [result], threshold, model }) {
   const isNone = isUnknown(result, threshold);
   const best = result.top[0];
   const name = isNone ? say("teach_unknown") : nameOf(best, language);
-  const reason = { share: percent(best.confidence, threshold), threshold: percent(threshold) };
+  const words = { share: percent(result.sureness, threshold), threshold: percent(threshold) };
+  const [ofNone, ofAny] = isApart(result) ? ["teach_unknown_stranger", "teach_sure_of_any"] : ["teach_unknown_reason", null];
+  const reason = isNone ? ofNone : ofAny;
   return [
     make("p", { className: isNone ? "try-name try-unknown" : "try-name" }, name),
-    isNone ? make("p", { className: "hint" }, say("teach_unknown_reason", reason)) : "",
+    reason ? make("p", { className: "hint" }, say(reason, words)) : "",
     make("ol", { className: "guesses" }, ...result.top.slice(0, 3).map((entry) => guess(entry, threshold, language))),
     make("p", { className: "hint" }, say("teach_answered_by", { version: model.version })),
   ];

@@ -2,8 +2,8 @@
 
 import { Failure } from "./failure.js";
 import { Correction } from "./correction.js";
-import { isUnknown, nameOf, percent } from "./decision.js";
-import { currentLanguage, languageTag, otherLanguage, relabel, say, sayError } from "./texts.js";
+import { isApart, levelOf, nameOf, percent } from "./decision.js";
+import { currentLanguage, groupWords, languageTag, otherLanguage, relabel, say, sayError } from "./texts.js";
 
 const cardTemplate = document.getElementById("card");
 const guessTemplate = document.getElementById("guess");
@@ -66,20 +66,19 @@ export class Card {
     return this.answer?.results[0] ?? null;
   }
 
-  /** "empty", "failed", "known" or "unknown". */
+  /** "empty", "failed", "known", "group" or "unknown". */
   state(threshold) {
     if (this.failure) return "failed";
     if (!this.result) return "empty";
-    return isUnknown(this.result, threshold) ? "unknown" : "known";
+    return STATES[levelOf(this.result, threshold)];
   }
 
   /** One sentence for the ears. */
   spoken(threshold) {
     const file = this.file.name;
     if (this.failure) return say("announce_failed", { file, sentence: this.failureSentence() });
-    const best = this.result.top[0];
-    const key = isUnknown(this.result, threshold) ? "announce_unknown" : "announce_done";
-    return say(key, { file, name: nameOf(best, currentLanguage()), share: percent(best.confidence, threshold) });
+    const key = this.state(threshold) === "unknown" ? "announce_unknown" : "announce_done";
+    return say(key, { file, ...said(this.result, threshold) });
   }
 
   failureSentence() {
@@ -102,6 +101,7 @@ export class Card {
     this.part(".remove").setAttribute("aria-label", say("remove", { file: this.file.name }));
     this.drawWords(state, threshold);
     this.drawGuesses(threshold);
+    this.drawSureness(threshold);
     this.drawFacts();
     this.drawProgress();
     this.correction.draw(this.phase === null ? this.answer : null);
@@ -114,13 +114,16 @@ export class Card {
   drawWords(state, threshold) {
     const best = this.result?.top[0];
     const names = { failed: () => say("failed"), unknown: () => say("unknown"), empty: () => "" };
-    this.part(".name").textContent = names[state]?.() ?? nameOf(best, currentLanguage());
-    this.part(".aside").replaceChildren(...(state === "known" ? asideOf(best) : []));
+    this.part(".name").textContent = names[state]?.() ?? said(this.result, threshold).name;
+    const asides = { known: () => asideOf(best), group: () => asideOf(this.result.group) };
+    this.part(".aside").replaceChildren(...asides[state]?.() ?? []);
     const messages = {
       failed: () => this.failureSentence(),
-      unknown: () => say("unknown_reason", {
-        share: percent(best.confidence, threshold),
-        threshold: percent(threshold),
+      unknown: () => unknownSentence(this.result, threshold),
+      group: () => say("group_reason", {
+        group: nameOf(this.result.group, currentLanguage()),
+        group_share: percent(this.result.group.confidence),
+        ...reasonOf(this.result, threshold),
       }),
     };
     this.part(".message").textContent = messages[state]?.() ?? "";
@@ -131,7 +134,17 @@ export class Card {
     const entries = this.result?.top ?? [];
     while (list.children.length > entries.length) list.lastElementChild.remove();
     while (list.children.length < entries.length) list.append(newGuess());
-    entries.forEach((entry, place) => drawGuess(list.children[place], entry, threshold));
+    const mark = this.result && isApart(this.result) ? null : threshold;
+    entries.forEach((entry, place) => drawGuess(list.children[place], entry, mark));
+  }
+
+  /** How sure the mode is that it is any of these, where the shares of the guesses do not say that. */
+  drawSureness(threshold) {
+    const list = this.part(".sureness");
+    list.hidden = !this.result || !isApart(this.result);
+    if (list.hidden) return;
+    if (!list.children.length) list.append(newGuess());
+    drawGuess(list.firstElementChild, { label: say("sure_of_any"), confidence: this.result.sureness }, threshold);
   }
 
   drawFacts() {
@@ -161,6 +174,23 @@ export class Card {
   }
 }
 
+const STATES = { class: "known", group: "group", null: "unknown" };
+
+/** What an answer is called under the threshold of the moment, and with which share; unknown: its closest guess. */
+export function said(result, threshold) {
+  if (levelOf(result, threshold) === "group") {
+    return { name: groupWords(result.group), share: percent(result.group.confidence) };
+  }
+  const [best] = result.top;
+  return { name: nameOf(best, currentLanguage()), share: percent(best.confidence, threshold) };
+}
+
+const reasonOf = ({ sureness }, threshold) => ({ share: percent(sureness, threshold), threshold: percent(threshold) });
+
+function unknownSentence(result, threshold) {
+  return say(isApart(result) ? "unknown_stranger" : "unknown_reason", reasonOf(result, threshold));
+}
+
 function asideOf(best) {
   const parts = [];
   const other = nameOf(best, otherLanguage());
@@ -179,12 +209,12 @@ function spanOf(text, properties = {}) {
 /** An empty entry of a list of guesses. */
 export const newGuess = () => guessTemplate.content.firstElementChild.cloneNode(true);
 
-/** Fill it: the name, the share, and the bar with the threshold's mark. */
+/** Fill it: the name, the share, and the bar with the threshold's mark; null: there is none on this bar. */
 export function drawGuess(item, entry, threshold) {
   item.querySelector(".guess-name").textContent = nameOf(entry, currentLanguage());
   item.querySelector(".guess-share").textContent = percent(entry.confidence, threshold);
   item.querySelector(".bar-share").setAttribute("width", entry.confidence * 100);
   const mark = item.querySelector(".bar-mark");
-  mark.setAttribute("x1", threshold * 100);
-  mark.setAttribute("x2", threshold * 100);
+  mark.toggleAttribute("hidden", threshold === null);
+  for (const end of ["x1", "x2"]) mark.setAttribute(end, threshold * 100);
 }

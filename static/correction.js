@@ -117,7 +117,10 @@ export class Correction {
   async body(button) {
     const body = new FormData(this.form, button);
     const { request_id, mode, model, results: [result] } = this.answer;
-    const answered = { request_id, mode, version: model.version, answer: result.label, confidence: result.top[0].confidence };
+    const answered = {
+      request_id, mode, version: model.version, answer: result.label, confidence: result.top[0].confidence,
+      sureness: result.sureness,
+    };
     for (const [name, value] of Object.entries(answered)) body.set(name, value);
     if (body.has("keep")) {
       const { blob, name } = await this.picture();

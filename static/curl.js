@@ -7,7 +7,7 @@ const PLAIN = /^[\w@%+=:,./-]+$/; // what no shell takes for anything but itself
 /** The command that asks `origin` the same of the file `name`, which lies where it is run. */
 export function commandFor({ name, mode, threshold, origin }) {
   const file = /[",;\\]/.test(name) ? `"${name.replace(/[\\"]/g, "\\$&")}"` : name; // curl has marks of its own
-  const fields = [`file=@${file}`, `mode=${mode}`, `threshold=${threshold}`];
+  const fields = [`file=@${file}`, `mode=${mode}`, `threshold=${threshold}`, "groups=1"];
   return ["curl", ...fields.flatMap((field) => ["-F", quoted(field)]), quoted(`${origin}/predict`)].join(" ");
 }
 

@@ -5,6 +5,18 @@ export function isUnknown(result, threshold) {
   return result.sureness < threshold;
 }
 
+/** What may be named: the "class", its "group" where only that is sure enough, or null. */
+export function levelOf(result, threshold) {
+  if (!isUnknown(result, threshold)) return "class";
+  const { group } = result;
+  return group && group.confidence >= Math.max(threshold, group.threshold) ? "group" : null;
+}
+
+/** Whether the mode says how sure it is by something else than its best guess's share. */
+export function isApart(result) {
+  return Math.abs(result.sureness - result.top[0].confidence) > 1e-5;
+}
+
 /** An entry's name in `language`, short where there is a short one. */
 export function nameOf(entry, language) {
   return (language === "zh" && entry.label_zh) || entry.label_short || entry.label;

@@ -1,8 +1,8 @@
 // The camera, live: about two questions a second, one at a time, and an answer that is smoothed.
 
 import { ask, pause } from "./ask.js";
-import { drawGuess, newGuess } from "./card.js";
-import { isUnknown, nameOf, percent } from "./decision.js";
+import { drawGuess, newGuess, said } from "./card.js";
+import { isApart, levelOf } from "./decision.js";
 import { Failure } from "./failure.js";
 import { chosenMode, threshold } from "./settings.js";
 import { Smoothing } from "./smoothing.js";
@@ -35,8 +35,8 @@ export class Live {
   stream = null;
   cameras = [];
   controller = null;
-  smoothing = new Smoothing();
-  entries = [];
+  smoothed = { top: new Smoothing(), groups: new Smoothing(), sureness: new Smoothing() };
+  result = null; // what was seen over the last moments, as an answer
   mode = null;
   failure = null;
   waitS = 0; // how long the server wishes to be left alone
@@ -120,7 +120,7 @@ export class Live {
     const next = this.cameras[(index + 1) % this.cameras.length];
     try {
       await this.open({ deviceId: { exact: next.deviceId } });
-      this.smoothing.reset();
+      this.forget();
       await this.show();
     } catch (error) {
       this.controller.abort();
@@ -145,16 +145,16 @@ export class Live {
 
   async once(signal) {
     const mode = chosenMode();
-    if (mode !== this.mode) this.smoothing.reset();
+    if (mode !== this.mode) this.forget();
     this.mode = mode;
     this.waitS = 0;
     try {
       const frame = await this.frame(SHORT_SIDE, 0.85);
       if (!frame) return; // the camera has not shown anything yet
-      const wish = { mode, top_k: LISTED, lang: currentLanguage() };
+      const wish = { mode, top_k: LISTED, lang: currentLanguage(), groups: 1 };
       const answer = await ask({ blob: frame, name: "camera.jpg" }, wish, signal, (name, value) => this.tell(name, value));
       if (mode !== chosenMode()) return;
-      this.entries = this.smoothing.add(answer.results[0].top, performance.now() / 1000);
+      this.result = this.smooth(answer.results[0], performance.now() / 1000);
       this.failure = null;
     } catch (error) {
       if (signal.aborted) throw error;
@@ -162,6 +162,18 @@ export class Live {
       this.waitS = Math.max(TROUBLE_S, this.failure.retryAfter);
     }
     this.draw();
+  }
+
+  forget() {
+    for (const smoothing of Object.values(this.smoothed)) smoothing.reset();
+    this.result = null;
+  }
+
+  /** The answer of the last moments: the names, the groups and the sureness, each averaged. */
+  smooth({ top, group, sureness }, seconds) {
+    const groups = this.smoothed.groups.add(group ? [{ ...group, index: group.label }] : [], seconds);
+    const [sure] = this.smoothed.sureness.add([{ index: 0, confidence: sureness }], seconds);
+    return { top: this.smoothed.top.add(top, seconds), group: groups[0] ?? null, sureness: sure?.confidence ?? 0 };
   }
 
   async frame(shortSide, quality) {
@@ -190,26 +202,27 @@ export class Live {
   /** As things are now; also for a new threshold or language. */
   draw() {
     if (!this.isOn) return;
-    const [best] = this.entries;
-    const isKnown = best && !isUnknown({ top: [best] }, threshold());
-    const name = best ? (isKnown ? nameOf(best, currentLanguage()) : say("unknown")) : "";
-    this.part(".live-answer").dataset.state = !best ? "empty" : isKnown ? "known" : "unknown";
-    this.part(".name").textContent = name;
+    const level = this.result && levelOf(this.result, threshold());
+    const { name: known, share } = this.result ? said(this.result, threshold()) : {};
+    const name = level ? known : say("unknown");
+    this.part(".live-answer").dataset.state = !this.result ? "empty" : level === "class" ? "known" : level ?? "unknown";
+    this.part(".name").textContent = this.result ? name : "";
     this.part(".message").textContent = this.failure ? sentenceOf(this.failure) : "";
     const list = this.part(".guesses");
-    const shown = this.entries.slice(0, SHOWN);
+    const shown = this.result?.top.slice(0, SHOWN) ?? [];
+    const mark = this.result && isApart(this.result) ? null : threshold();
     while (list.children.length > shown.length) list.lastElementChild.remove();
     while (list.children.length < shown.length) list.append(newGuess());
-    shown.forEach((entry, index) => drawGuess(list.children[index], entry, threshold()));
-    if (best) this.speak(name, best);
+    shown.forEach((entry, index) => drawGuess(list.children[index], entry, mark));
+    if (this.result) this.speak(name, share);
   }
 
   // Not twice a second: a screen reader is told when the name has changed, and seldom.
-  speak(name, best) {
+  speak(name, share) {
     const now = performance.now();
     if (name === this.spoken.name || now - this.spoken.at < SPOKEN_EVERY_MS) return;
     this.spoken = { name, at: now };
-    this.announce(say("live_sees", { name, share: percent(best.confidence, threshold()) }));
+    this.announce(say("live_sees", { name, share }));
   }
 }
 

@@ -101,8 +101,8 @@ async function answerFor(card, signal) {
   const mode = chosenMode();
   const picture = await pictureOf(card, onPhase);
   card.shrunk = picture.shrunk;
-  const answer = await ask(picture, { mode, top_k: 3, lang: currentLanguage() }, signal, onPhase);
-  learnMode(answer.mode, answer.threshold, answer.model.name);
+  const answer = await ask(picture, { mode, top_k: 3, lang: currentLanguage(), groups: 1 }, signal, onPhase);
+  learnMode(answer.mode, answer.threshold, answer.model);
   return answer;
 }
 

@@ -53,7 +53,7 @@ function axis() {
   return draw("g", {}, rule(y), rule(y + AXIS), ...ticks);
 }
 
-/** The share of known photos in each of fifty steps of confidence: [right, wrong], from the report's curve. */
+/** The share of known photos in each of fifty steps of sureness: [right, wrong], from the report's curve. */
 export function known(curve) {
   const rightAbove = curve.map(([, named, right]) => named * (right ?? 0));
   return curve.slice(0, -1).map(([, named], place) => {

@@ -150,7 +150,7 @@ function showStrangers(files) {
     enqueue(async () => {
       try {
         const { results: [result] } = await ask(name, file);
-        strangers.set(name, [...(strangers.get(name) ?? []), result.top[0].confidence]);
+        strangers.set(name, [...(strangers.get(name) ?? []), result.sureness]);
         if (name === version && scores) redraw();
       } catch (error) {
         view.trouble.textContent = `${file.name} · ${wordsOf(error)}`;

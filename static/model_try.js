@@ -1,7 +1,7 @@
 // One photo to one version, in service or not.
 
 import { api, wordsOf } from "./api.js";
-import { nameOf, percent } from "./decision.js";
+import { isApart, nameOf, percent } from "./decision.js";
 import { make } from "./dom.js";
 import { versionPath } from "./model_state.js";
 import { prepare } from "./shrink.js";
@@ -44,11 +44,12 @@ function draw(file, { results: [result], threshold }) {
   shown = URL.createObjectURL(file);
   const language = currentLanguage();
   const said = result.unknown ? say("models_try_unknown", { threshold: percent(threshold) }) : nameOf(result, language);
+  const sure = isApart(result) ? say("models_try_sure", { share: percent(result.sureness, threshold) }) : null;
   const rows = result.top.map((guess) => make("li", {}, make("span", {}, nameOf(guess, language)), bar(guess.confidence),
     make("span", { className: "number" }, percent(guess.confidence, threshold))));
   answer.replaceChildren(
     make("img", { className: "try-photo", src: shown, alt: "" }),
-    make("div", {}, make("p", { className: "try-said" }, said), make("ol", { className: "guesses-small" }, ...rows)));
+    make("div", {}, make("p", { className: "try-said" }, said), sure && make("p", { className: "hint" }, sure), make("ol", { className: "guesses-small" }, ...rows)));
 }
 
 function bar(value) {

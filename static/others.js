@@ -1,8 +1,8 @@
 // "Ask all modes at once": what the other modes say of a card's photo, beside the answer of the chosen one.
 
 import { ask } from "./ask.js";
-import { drawGuess, newGuess } from "./card.js";
-import { isUnknown, nameOf } from "./decision.js";
+import { drawGuess, newGuess, said } from "./card.js";
+import { levelOf, nameOf } from "./decision.js";
 import { Failure } from "./failure.js";
 import { chosenMode, modes, titleOf } from "./settings.js";
 import { currentLanguage, relabel, say } from "./texts.js";
@@ -38,7 +38,7 @@ export class Others {
     const { signal } = this.controller;
     if (signal.aborted) return;
     try {
-      this.answers.set(mode, await ask(await this.picture(), { mode, top_k: 1, lang: currentLanguage() }, signal, () => {}));
+      this.answers.set(mode, await ask(await this.picture(), { mode, top_k: 1, lang: currentLanguage(), groups: 1 }, signal, () => {}));
     } catch (error) {
       if (signal.aborted) return;
       this.answers.set(mode, error instanceof Failure ? error : new Failure({ key: "unreachable" }));
@@ -85,11 +85,13 @@ export class Others {
       row.querySelector(".guess-share").textContent = "";
       return;
     }
+    // The bar says how sure that mode is: of two names one always has most of the share, whatever the photo shows.
+    const level = levelOf(result, answer.threshold);
     const [best] = result.top;
-    drawGuess(row, best, answer.threshold);
-    if (isUnknown(result, answer.threshold)) {
-      row.querySelector(".guess-name").textContent = say("other_unknown", { name: nameOf(best, currentLanguage()) });
-    }
+    drawGuess(row, { ...best, confidence: result.sureness }, answer.threshold);
+    if (level === "group") drawGuess(row, result.group, Math.max(answer.threshold, result.group.threshold));
+    const { name } = said(result, answer.threshold);
+    row.querySelector(".guess-name").textContent = level ? name : say("other_unknown", { name: nameOf(best, currentLanguage()) });
   }
 }
 

@@ -6,17 +6,25 @@ import { percent } from "./decision.js";
 const mode = document.getElementById("mode");
 const slider = document.getElementById("threshold");
 const shown = document.getElementById("threshold-shown");
+const kept = document.getElementById("threshold-kept");
 const hint = document.getElementById("threshold-hint");
 const reset = document.getElementById("threshold-reset");
 const allModes = document.getElementById("all-modes");
 const modelName = document.getElementById("model-name");
 const modelSmall = document.getElementById("model-small");
 
+const STEP = 0.01;
+
 const option = () => mode.selectedOptions[0];
 const ownThreshold = () => Number(option().dataset.threshold);
 
 export const chosenMode = () => mode.value;
-export const threshold = () => Number(slider.value);
+
+/** Where the slider stands. Its steps are hundredths; at the one nearest to it, the mode's own value counts. */
+export function threshold() {
+  const [value, own] = [Number(slider.value), ownThreshold()];
+  return Math.abs(value - own) < STEP / 2 ? own : value;
+}
 
 /** Every mode that can be chosen, and what it is called. */
 export const modes = () => [...mode.options].map(({ value }) => value);
@@ -54,6 +62,9 @@ export function drawSettings() {
   const own = ownThreshold();
   shown.textContent = percent(threshold());
   slider.setAttribute("aria-valuetext", percent(threshold()));
+  const share = shareKept();
+  kept.hidden = share === null;
+  kept.textContent = share === null ? "" : say("threshold_kept", { share: percent(share) });
   slider.parentElement.style.setProperty("--value", threshold());
   slider.parentElement.style.setProperty("--own", own);
   reset.textContent = say("threshold_reset", { percent: percent(own) });
@@ -63,13 +74,20 @@ export function drawSettings() {
   modelSmall.hidden = option().dataset.model !== pageData.smallModel;
 }
 
+/** The share of known photos that would keep their name; null where that was not measured. */
+function shareKept() {
+  const shares = option().dataset.kept?.split(",");
+  return shares ? Number(shares[Math.round(threshold() / STEP)]) / 1000 : null;
+}
+
 /** Take over what the server says of a mode: it may have been replaced since the page was loaded. */
 export function learnMode(key, own, model) {
   const known = [...mode.options].find((candidate) => candidate.value === key);
   if (!known) return;
   const untouched = known === option() && threshold() === ownThreshold();
   known.dataset.threshold = own;
-  known.dataset.model = model;
+  if (known.dataset.modelVersion !== model.version) delete known.dataset.kept; // another version's shares
+  known.dataset.model = model.name;
   if (untouched) slider.value = own;
   drawSettings();
 }

@@ -1,6 +1,7 @@
 // The photos of this visit, small, with their answers: kept in this browser's tab, and nowhere else.
 
-import { isUnknown, nameOf, percent } from "./decision.js";
+import { said } from "./card.js";
+import { levelOf, nameOf } from "./decision.js";
 import { currentLanguage, say } from "./texts.js";
 import { VISIT } from "./tools.js";
 
@@ -70,12 +71,11 @@ export function fileOf({ name, photo }) {
 
 function drawItem(item, { name, answer }, threshold) {
   const [result] = answer.results;
-  const [best] = result.top;
-  const isKnown = !isUnknown(result, threshold);
-  const words = isKnown ? nameOf(best, currentLanguage()) : say("unknown");
-  item.querySelector("span").textContent = words;
-  item.toggleAttribute("data-unknown", !isKnown);
-  const share = percent(best.confidence, threshold);
+  const level = levelOf(result, threshold);
+  const { name: known, share } = said(result, threshold);
+  const words = level ? known : say("unknown");
+  item.querySelector("span").textContent = level === "group" ? nameOf(result.group, currentLanguage()) : words; // short
+  item.toggleAttribute("data-unknown", !level);
   item.querySelector("button").setAttribute("aria-label", say("visit_photo", { file: name, name: words, share }));
 }
 

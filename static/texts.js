@@ -13,6 +13,16 @@ export function say(key, values = {}) {
   return fill(pageData.texts[key][language], values);
 }
 
+const BREEDS = new Set(["dog", "cat"]);
+
+/** The name of a group where the class is not sure: "A dog, breed unsure". */
+export function groupWords({ label, label_zh }) {
+  if (language === "zh") return say("group_unsure", { group: label_zh });
+  return say(BREEDS.has(label) ? "group_unsure_breed" : "group_unsure", { group: withArticle(label) });
+}
+
+const withArticle = (name) => `${/^[aeiou]/.test(name) ? "An" : "A"} ${name}`;
+
 /** The sentence of an error `code`, or the server's own words where the page lacks a sentence or what fills it. */
 export function sayError(code, serversWords, values = {}) {
   const sentence = pageData.errors[code]?.[language];

@@ -149,6 +149,24 @@ def test_the_form_is_answered_by_a_page(client, cat_jpeg):
     assert "猫" in response.text
 
 
+def test_the_form_names_the_group_where_only_that_is_sure(client, cat_jpeg):
+    def heading_of(path):
+        form = {"file": (io.BytesIO(cat_jpeg), "cat.jpg"), "threshold": "0.75", "groups": "1"}
+        html = client.post(path, data=form).text
+        assert 'data-state="group"' in html
+        return re.search(r'<h3 class="name" tabindex="-1">([^<]+)</h3>', html).group(1).strip()
+
+    assert heading_of("/?lang=en") == "A cat, breed unsure"
+    assert heading_of("/?lang=zh") == "猫（具体种类不确定）"
+    assert '<input type="hidden" name="groups" value="1">' in client.get("/").text
+
+
+def test_the_page_knows_how_many_known_photos_keep_their_name(client, service: Flask):
+    (kept,) = re.findall(r'data-kept="([\d,]+)"', client.get("/").text)
+    accepted = service.extensions["recogniser"].mode("imagenet").accepted
+    assert [int(share) / 1000 for share in kept.split(",")] == list(accepted)
+
+
 def test_the_form_says_unknown_below_the_threshold(client, cat_jpeg):
     html = client.post("/", data={"file": (io.BytesIO(cat_jpeg), "cat.jpg"), "threshold": "0.99"}).text
     assert 'data-state="unknown"' in html

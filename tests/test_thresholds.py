@@ -207,15 +207,15 @@ def test_the_scores_are_the_reports_curve_and_what_reviewers_agree_was_none_of_t
     curve = [[0.0, 1.0, 0.75], [0.5, 0.5, 1.0], [1.0, 0.0, None]]
     facts = {"judged_on": "test", "test": {"n": 4}, "validation": {"n": 9}, "threshold": {"curve": curve}}
     (birds / "v1" / "report.json").write_text(json.dumps(facts))
-    rows = [("a", "none", "accepted", None, "v1", 0.9), ("b", "none", "accepted", None, "v1", 0.4),
+    rows = [("a", "none", "accepted", None, "v1", None), ("b", "none", "accepted", None, "v1", 0.4),
             ("c", "none", "pending", None, "v1", 0.3), ("d", "none", "accepted", "owl", "v1", 0.2),
             ("e", "label", "accepted", "owl", "v1", 0.1), ("f", "none", "accepted", None, "v2", 0.8)]  # fmt: skip
     with app.extensions["database"].writing() as session:
-        for name, kind, status, label, version, confidence in rows:
+        for name, kind, status, label, version, sureness in rows:
             session.add(
                 Correction(
                     id=name, request_id=name, created=datetime.now(UTC), mode="birds", version=version, answer="owl",
-                    confidence=confidence, kind=kind, label=label, status=status, final_label=label,
+                    confidence=0.9, sureness=sureness, kind=kind, label=label, status=status, final_label=label,
                 )
             )  # fmt: skip
     put(client, version="v1", threshold=0.6)

@@ -48,7 +48,7 @@ def recognise(page: Page) -> None:
     """Two photos answered, and where the network looked in one of them."""
     page.goto("/")
     page.set_input_files("#choose", [_sample("coffee"), _sample("chelsea")])
-    page.locator(".card[data-state=known]").nth(1).wait_for()
+    page.locator(".card:is([data-state=known], [data-state=group])").nth(1).wait_for()
     page.locator(".card").first.locator(".where").click()
     page.locator(".card").first.locator("canvas.heat").wait_for()
     _show(page, "#results" if _is_phone(page) else "body")

@@ -25,7 +25,10 @@ MAX_LABEL = 100
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a person said of one answer: as the columns of the table. `label` is None where `kind` is none."""
+    """What a person said of one answer: as the columns of the table. `label` is None where `kind` is none.
+
+    `sureness`: how sure the mode was that it was one of its classes; None where the sender did not say.
+    """
 
     request_id: str
     place: int
@@ -35,6 +38,7 @@ class Said:
     confidence: float
     kind: Kind
     label: str | None
+    sureness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

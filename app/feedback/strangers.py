@@ -1,6 +1,6 @@
 """How sure a version was of pictures that show none of its classes: what a threshold is there to stop."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.feedback.database import Database
 from app.feedback.tables import Correction
@@ -11,13 +11,15 @@ MOST = 2000
 
 
 def stranger_scores(database: Database, mode: str, version: str) -> list[float]:
-    """The confidence (0 to 1) of each answer of `version` that a reviewer agrees to be "none of these", newest first.
+    """How sure (0 to 1) `version` was of each picture that a reviewer agrees to show "none of these", newest first.
+
+    Of a correction that does not say, the confidence: where a mode has chosen no score the two are the same.
 
     Raises:
         NotSaved: the database does not answer.
     """
     accepted = (
-        select(Correction.confidence)
+        select(func.coalesce(Correction.sureness, Correction.confidence))
         .where(
             Correction.mode == mode,
             Correction.version == version,

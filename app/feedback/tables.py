@@ -88,3 +88,5 @@ class Correction(Base):
     revision: Mapped[int] = mapped_column(default=0)
     used_by: Mapped[str | None] = mapped_column(String(64))
     """The version that learned from it."""
+    sureness: Mapped[float | None]
+    """What the threshold was compared with; None in corrections from before there was such a thing."""

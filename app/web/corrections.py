@@ -28,6 +28,7 @@ _MUST_BE = {
     "version": ("the version that answered", "作答的模型版本"),
     "answer": ("the label that was answered", "当时给出的类别"),
     "confidence": ("a number from 0 to 1", " 0 到 1 之间的数"),
+    "sureness": ("a number from 0 to 1", " 0 到 1 之间的数"),
     "kind": ("'label', 'new' or 'none'", " label、new 或 none"),
     "label": ("a name of 1 to 100 characters", " 1 到 100 个字的名称"),
     "keep": ("'0' or '1'", " 0 或 1"),
@@ -47,7 +48,7 @@ def correct() -> Response:
     kind, label, shown = _meant(sent, mode)
     picture, fate = _picture(sent)
     said = Said(
-        sent.request_id, sent.place, mode.key, sent.version, sent.answer, sent.confidence, kind, label
+        sent.request_id, sent.place, mode.key, sent.version, sent.answer, sent.confidence, kind, label, sent.sureness
     )  # fmt: skip
     saved = save(current_app.extensions["database"], _settings().models_dir, said, picture)
     return _answer(saved, kind, label, shown, fate)

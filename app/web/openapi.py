@@ -60,12 +60,18 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "default": "imagenet"},
     },
     "threshold": {
-        "description": "Below this confidence the answer is unknown. Default: the mode's own.",
+        "description": "Below this sureness the answer is unknown. Default: the mode's own, at which 95 % of known "
+        "photos keep their name; GET /modes says how many do at any other.",
         "schema": {"type": "number", "minimum": 0, "maximum": 1},
     },
     "top_k": {
         "description": "How many guesses to list, at most.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K},
+    },
+    "groups": {
+        "description": '1: where the mode is not sure of a class but is of its group, name that ("dog") instead of '
+        "unknown.",
+        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
     },
     "lang": {
         "description": "The language of error sentences. Default: by Accept-Language.",

@@ -29,6 +29,7 @@ class Parameters:
     threshold: float | None
     top_k: int
     explain: bool
+    groups: bool
 
 
 def read_parameters(request: Request, default_mode: str) -> Parameters:
@@ -40,13 +41,15 @@ def read_parameters(request: Request, default_mode: str) -> Parameters:
     values = request.values
     if values.get("lang", "en") not in LANGUAGES:
         raise BadParameter(name="lang", en="'en' or 'zh'", zh="en 或 zh")
-    if values.get("explain", "0") not in ("0", "1"):
-        raise BadParameter(name="explain", en="'0' or '1'", zh="0 或 1")
+    for name in ("explain", "groups"):
+        if values.get(name, "0") not in ("0", "1"):
+            raise BadParameter(name=name, en="'0' or '1'", zh="0 或 1")
     return Parameters(
         mode=values.get("mode") or default_mode,
         threshold=read_threshold(values.get("threshold", "")),
         top_k=_top_k(values.get("top_k", "")),
         explain=values.get("explain") == "1",
+        groups=values.get("groups") == "1",
     )
 
 

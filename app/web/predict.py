@@ -9,7 +9,8 @@ from app.errors import RequestError
 from app.feedback.counts import Sums
 from app.registry.catalog import BASE_MODE
 from app.serving.batching import Answer
-from app.serving.decision import decide
+from app.serving.decision import Decision, decide
+from app.serving.groups import GROUP_THRESHOLD, best_group
 from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
 from app.web import metrics
@@ -91,7 +92,7 @@ def _result(
     top = [_guess(mode, index, confidence) for index, confidence in decision.top]
     picture = outcome.picture
     best = UNKNOWN if decision.unknown else {key: top[0][key] for key in UNKNOWN}
-    return {
+    result = {
         "filename": upload.filename,
         "unknown": decision.unknown,
         **best,
@@ -100,6 +101,24 @@ def _result(
         "top": top,
         "image": {"format": picture.format, "width": picture.width, "height": picture.height},
     }
+    return {**result, **_level(outcome, mode, threshold, decision)} if parameters.groups else result
+
+
+def _level(outcome: Answer, mode: Mode, threshold: float, decision: Decision) -> dict[str, Any]:
+    """What an answer says more, and otherwise, where the caller takes a group's name for better than none."""
+    guess = best_group(outcome.opinion.probabilities, mode.labels)
+    group = guess and {
+        "label": guess.group,
+        "label_zh": guess.group_zh,
+        "confidence": round(guess.confidence, 6),
+        "threshold": GROUP_THRESHOLD,
+    }
+    if not decision.unknown:
+        return {"level": "class", "group": group}
+    if guess is None or not guess.reaches(threshold):
+        return {"level": None, "group": group}
+    named = {"label": guess.group, "label_short": guess.group, "label_zh": guess.group_zh}
+    return {"unknown": False, **named, "confidence": round(guess.confidence, 6), "level": "group", "group": group}
 
 
 def _guess(mode: Mode, index: int, confidence: float) -> dict[str, Any]:

@@ -42,6 +42,16 @@ class Guess(Schema):
     confidence: Confidence
 
 
+class GroupGuess(Schema):
+    """The group that the classes speak for most. It is named where the mode is not sure of a class, and `confidence`,
+    the sum of its classes', reaches both the answer's threshold and this `threshold`."""
+
+    label: str
+    label_zh: str
+    confidence: Confidence
+    threshold: Confidence
+
+
 class Image(Schema):
     """The picture as a person sees it: after its EXIF orientation."""
 
@@ -75,7 +85,8 @@ class Explanation(Schema):
 
 
 class Result(Schema):
-    """One picture's answer. Below the threshold `unknown` is true, and `top` still lists what was seen."""
+    """One picture's answer. Below the threshold `unknown` is true, and `top` still lists what was seen; with groups=1
+    it is false where a group is named instead: then `label…` and `confidence` are the group's."""
 
     filename: str | None
     unknown: bool
@@ -92,6 +103,14 @@ class Result(Schema):
     ]
     top: list[Guess]
     image: Image
+    level: Annotated[
+        Literal["class", "group"] | None,
+        Field(description="With groups=1 only: what `label` names; null where the answer is unknown."),
+    ] = None
+    group: Annotated[
+        GroupGuess | None,
+        Field(description="With groups=1 only: the best group; null for a mode whose classes are in no groups."),
+    ] = None
     explanation: Annotated[Explanation | SkipJsonSchema[None], Field(description="With explain=1 only.")] = None
 
 

@@ -15,7 +15,8 @@ class CorrectionSent(BaseModel):
     mode: Annotated[str, Field(min_length=1, max_length=64)]
     version: Annotated[str, Field(min_length=1, max_length=64, description="The answer's `model.version`.")]
     answer: Annotated[str, Field(min_length=1, max_length=200, description="The label that was answered, or unknown.")]
-    confidence: Confidence
+    confidence: Annotated[Confidence, Field(description="Of the best guess.")]
+    sureness: Annotated[Confidence | None, Field(description="The answer's, by which a threshold is judged.")] = None
     kind: Annotated[
         Literal["label", "new", "none"] | None,
         Field(

@@ -77,7 +77,8 @@ def locked_server(locked_application: Flask) -> Iterator[str]:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Flask]:
-    """An application with the packaged network and the mode `fruit`."""
+    """An application with the packaged network, which is let name the cat at first sight, and the mode `fruit`."""
+    settings = settings.model_copy(update={"threshold": 0.2})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(settings.models_dir / "no-hub-cache"))
         patch.delenv("RESNET18_WEIGHTS", raising=False)

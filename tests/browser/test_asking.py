@@ -113,15 +113,69 @@ def test_the_threshold_decides_again_without_asking_the_server(open_page, pictur
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     name = card(page).locator(".name").inner_text()
-    set_threshold(page, 0.99)
+    set_threshold(page, 1)
     expect(card(page).locator(".name")).to_have_text("Unknown")
-    expect(card(page).locator(".message")).to_contain_text("below 99%")
+    expect(card(page).locator(".message")).to_contain_text("below 100%")
     assert len(guesses(page)) == 3, "it still shows what it saw"
-    expect(page.locator("#announcer")).to_contain_text("Unknown below 99%: 1 of 1")
+    expect(page.locator("#announcer")).to_contain_text("Unknown below 100%: 1 of 1")
     page.get_by_role("button", name="Back to 20%").click()
     expect(card(page).locator(".name")).to_have_text(name)
     expect(page.locator("#threshold-reset")).to_be_hidden()
     assert asked == []
+
+
+def test_beside_the_slider_stands_how_many_known_photos_keep_their_name(open_page):
+    page = open_page()
+    kept = page.locator("#threshold-kept")
+    for value, share in ((0, "100%"), (0.64, "95%"), (0.9, "79%"), (1, "0%")):
+        set_threshold(page, value)
+        expect(kept).to_have_text(f"{share} of known photos keep their name; the rest become “unknown”.")
+    page.get_by_role("link", name="中文").click()
+    expect(kept).to_have_text("已知照片中有 0% 保留名称，其余答“未知”。")
+    page.get_by_label("识别模式", exact=True).select_option("fruit")
+    expect(kept).to_be_hidden()
+
+
+def test_not_sure_which_cat_it_says_a_cat_and_the_slider_moves_between_the_three_answers(open_page, pictures):
+    page = open_page()
+    choose(page, pictures["cat"])
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    name = card(page).locator(".name")
+    set_threshold(page, 0.7)
+    expect(card(page)).to_have_attribute("data-state", "group")
+    expect(name).to_have_text("A cat, breed unsure")
+    expect(card(page).locator(".aside")).to_have_text("猫")
+    expect(card(page).locator(".message")).to_contain_text(re.compile(r"\d+% sure of “cat”, not which: .* below 70%"))
+    assert len(guesses(page)) == 3
+    page.get_by_role("link", name="中文").click()
+    expect(name).to_have_text("猫（具体种类不确定）")
+    set_threshold(page, 1)
+    expect(name).to_have_text("未知类别")
+    assert asked == []
+
+
+def test_a_mode_that_has_chosen_a_score_shows_how_sure_it_is_apart_from_its_shares(open_page, pictures):
+    page = open_page()
+    top = [{"index": place, "label": name, "label_short": name, "label_zh": name, "group": None, "group_zh": None,
+            "confidence": share} for place, (name, share) in enumerate([("bee", 0.92), ("ant", 0.08)])]  # fmt: skip
+    result = {"filename": "cat.jpg", "unknown": False, "label": "bee", "label_short": "bee", "label_zh": "bee",
+              "confidence": 0.92, "sureness": 0.31, "top": top, "level": "class", "group": None,
+              "image": {"format": "JPEG", "width": 451, "height": 300}}  # fmt: skip
+    model = {"name": "efficientnet_lite0", "version": "1", "sha256": "", "precision": "float32", "origin": "models"}
+    answer = {"request_id": "1", "mode": "imagenet", "threshold": 0.2, "model": model, "results": [result],
+              "timing_ms": {"decode": 1, "queue": 1, "infer": 1, "total": 3}}  # fmt: skip
+    page.route("**/predict", lambda route: route.fulfill(json=answer))
+    choose(page, pictures["cat"])
+    expect(card(page).locator(".name")).to_have_text("bee")
+    expect(card(page).locator(".guess-share")).to_have_text(["92%", "8%", "31%"])
+    expect(card(page).locator(".sureness")).to_contain_text("Sure that it is any of these")
+    for mark in card(page).locator("ol .bar-mark").all():
+        expect(mark).to_be_hidden()
+    set_threshold(page, 0.35)
+    expect(card(page).locator(".name")).to_have_text("Unknown")
+    expect(card(page).locator(".message")).to_contain_text("31% sure that it is any of these, below 35%")
+    expect(page.locator("#threshold-kept")).to_be_hidden()  # the page knew another version's shares
 
 
 def test_a_picture_that_the_browser_cannot_show_gets_a_calm_tile(open_page, tmp_path, cat):

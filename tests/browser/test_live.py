@@ -84,6 +84,8 @@ def test_it_says_what_it_sees_and_the_threshold_decides(live_page):
     expect(answer.locator(".name")).to_have_text(re.compile("cat|Mau"), timeout=20_000)
     expect(page.locator("#announcer")).to_contain_text("The camera sees: ")
     assert violations(page) == []
+    set_threshold(page, 0.7)
+    expect(answer.locator(".name")).to_have_text("A cat, breed unsure")
     set_threshold(page, 1)
     expect(answer.locator(".name")).to_have_text("Unknown")
     page.get_by_role("link", name="中文").click()

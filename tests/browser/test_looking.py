@@ -121,7 +121,7 @@ def test_a_second_look_asks_nothing_and_a_new_answer_ends_the_old_look(open_page
     expect(card(page).locator(".look")).to_be_hidden()
     look(page)
     assert asked == []
-    set_threshold(page, 0.9)
+    set_threshold(page, 1)
     expect(card(page).locator(".heat")).to_be_visible()
     page.get_by_label("Mode", exact=True).select_option("fruit")
     expect(card(page)).to_have_attribute("data-state", "unknown")

@@ -90,6 +90,18 @@ def test_another_name_is_a_new_one_and_none_of_these_is_neither(
     assert count(database_of(keeping)) == 1
 
 
+def test_how_sure_the_mode_was_is_kept_where_it_is_told(keeping: Flask, client: FlaskClient, cat_jpeg: bytes) -> None:
+    send(client, answered(client, cat_jpeg), label="green")
+    send(client, answered(client, cat_jpeg), label="green", sureness="0.25")
+    assert sorted(row.sureness or 0 for row in rows(database_of(keeping))) == [0, 0.25]
+
+
+def test_the_form_says_how_sure_the_mode_was(client: FlaskClient, cat_jpeg: bytes) -> None:
+    page = client.post("/", data={"file": (io.BytesIO(cat_jpeg), "cat.jpg"), "mode": "colours"}).text
+    best = post(client, cat_jpeg, mode="colours").json["results"][0]
+    assert f'<input type="hidden" name="sureness" value="{best["sureness"]}">' in page
+
+
 def test_a_thousand_labels_are_told_apart(client: FlaskClient, cat_jpeg: bytes) -> None:
     fields = answered(client, cat_jpeg, "imagenet")
     assert send(client, fields, label="crane (bird)").json["label"] == "crane bird"
@@ -101,7 +113,7 @@ def test_a_thousand_labels_are_told_apart(client: FlaskClient, cat_jpeg: bytes) 
     [
         ("request_id", "a b"), ("request_id", ""), ("place", "-1"), ("place", "64"), ("confidence", "nan"),
         ("confidence", "2"), ("kind", "maybe"), ("label", ""), ("label", "x" * 101), ("keep", "perhaps"),
-        ("version", ""), ("answer", "x" * 201),
+        ("version", ""), ("answer", "x" * 201), ("sureness", "1.1"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_named(client: FlaskClient, cat_jpeg: bytes, field: str, value: str) -> None:

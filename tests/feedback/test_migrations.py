@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from alembic.command import upgrade as real_upgrade
+from sqlalchemy import insert, inspect, select, text
 
 from app.errors import ConfigError
 from app.feedback.database import Database
 from app.feedback.migrations import migrate, newest
-from app.feedback.tables import Base
+from app.feedback.tables import Base, Correction
 from tests.running import ROOT, clean_environment
 
 MIGRATE = """
@@ -65,6 +69,27 @@ def test_of_processes_that_start_at_once_one_makes_the_tables_and_all_go_on(data
 def test_where_there_is_nothing_to_do_alembic_is_not_even_imported(database: Database, database_url: str) -> None:
     assert json.loads(start(MIGRATE, database_url).communicate(timeout=60)[0]) == [False, False]
     assert migrate(database) is False
+
+
+def test_what_was_corrected_before_stays_as_it_was(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(database_url)
+    monkeypatch.setattr("alembic.command.upgrade", partial(upgrade_to, "0001"))
+    migrate(database)
+    monkeypatch.undo()
+    old = {"id": "a", "request_id": "r", "place": 0, "created": datetime.now(UTC), "mode": "birds", "version": "v1",
+           "answer": "owl", "confidence": 0.7, "kind": "none", "status": "pending", "revision": 0}  # fmt: skip
+    with database.engine.begin() as connection:
+        connection.execute(insert(Correction).values(**old))
+    assert migrate(database) is True
+    with database.session() as session:
+        row = session.scalars(select(Correction)).one()
+        assert (row.answer, row.confidence, row.sureness) == ("owl", 0.7, None)
+    database.close()
+
+
+def upgrade_to(version: str, config: Any, _: str) -> None:
+    """As `alembic.command.upgrade`, but not to the newest."""
+    real_upgrade(config, version)
 
 
 def test_a_process_killed_in_the_middle_leaves_the_database_as_it_was(database_url: str) -> None:
