@@ -42,8 +42,6 @@ def pictures_of(places: Sequence[Path], max_pixels: int, progress: Progress) -> 
             progress.advance()
     progress.finish()
     if len(readable) < FEWEST_STRANGERS:
-        names = ", ".join(folder.name for folder in places)
-        raise DataError(
-            f"There are only {len(readable)} readable pictures in {names}; give at least {FEWEST_STRANGERS}."
-        )
+        names = ", ".join(place.name for place in places)
+        raise DataError(f"Only {len(readable)} pictures in {names} can be read; give at least {FEWEST_STRANGERS}.")
     return tuple(readable)
