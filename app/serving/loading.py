@@ -1,7 +1,9 @@
 """From files to modes: every mode on a backbone, every backbone loaded once and shared."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -10,26 +12,32 @@ from torch import Tensor
 
 from app.config import Settings
 from app.errors import ModelError, WeightsError
-from app.registry.catalog import BASE_MODE, Entry
+from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry
 from app.registry.checkpoint import CHECKPOINT_NETWORK, PLAIN_THRESHOLD, read_checkpoint
 from app.registry.manifest import Manifest
 from app.registry.state import history_of
-from app.registry.versions import read_score, read_version
+from app.registry.versions import of_member, read_score, read_version
 from app.serving.backbone import Backbone
+from app.serving.ensemble import Member, together
 from app.serving.head import Head, LinearHead, head_of
 from app.serving.mode import Mode, ModelIdentity, sound
 from app.serving.score import score_of
 from app.vision.download import sha256_of
 from app.vision.labels import Label, imagenet_labels, plain_label, read_labels
-from app.vision.networks import build, fingerprint, transform_of
+from app.vision.networks import LITE0, build, fingerprint, transform_of
 from app.vision.transform import Transform
-from app.vision.weights import Weights, find_network_weights, find_weights
+from app.vision.weights import BASE, Weights, find_network_weights, find_weights
 
 IMAGENET_CLASSES = 1000
 BASE_THRESHOLD = 0.2
 """For `imagenet`: calls 4 % of 120 well-known photographs unknown with ResNet-18, 2 % with EfficientNet-Lite0, where
 0.6, which tutorials advise, calls 29 % and 17 % so (measured with the tests' weights)."""
 
+BASE_TEMPERATURES = {BASE: 0.79, LITE0: 0.69}
+"""The networks that know the 1000 classes, and the temperature that calibrates each."""
+
+ENSEMBLE_TEMPERATURE = 1.0
+"""What is left to calibrate of the mean of their calibrated probabilities."""
 
 Read = Callable[[], Mapping[str, Tensor]]
 
@@ -61,6 +69,37 @@ class Loader:
             temperature=1.0,
             threshold=BASE_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
             model=_identity(backbone, weights),
+        )
+
+    def base_ensemble(self) -> Mode | None:
+        """The `imagenet-ensemble` mode; None where not all of its networks' weights are here.
+
+        Raises:
+            WeightsError: what was found cannot be used.
+        """
+        found = [find_network_weights(name, self._settings) for name in BASE_TEMPERATURES]
+        weights = [one for one in found if one is not None]
+        if len(weights) < len(found):
+            return None
+        networks = [self._from_network(one.name, one.state_dict, transform_of(one.name)) for one in weights]
+        backbone, head = together(
+            [
+                Member(*pair, BASE_TEMPERATURES[one.name], 1 / len(weights))
+                for pair, one in zip(networks, weights, strict=True)
+            ]
+        )
+        version = "+".join(one.version for one in weights)
+        sha256 = hashlib.sha256("".join(one.sha256 for one in weights).encode()).hexdigest()
+        return Mode(
+            key=ENSEMBLE_MODE,
+            title_en="1000 everyday things, by two networks",
+            title_zh="日常万物（双模型，1000 类）",
+            labels=imagenet_labels(),
+            backbone=backbone,
+            head=head,
+            temperature=ENSEMBLE_TEMPERATURE,
+            threshold=BASE_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
+            model=ModelIdentity(backbone.name, version, sha256, backbone.precision, weights[0].origin),
         )
 
     def custom(self, entry: Entry, base: Mode) -> Mode:
@@ -97,7 +136,7 @@ class Loader:
         manifest, tensors = read_version(entry.path)
         if manifest.mode != entry.key:
             raise ModelError(f"its manifest is of the mode {manifest.mode}")
-        backbone, head = self._manifest_network(manifest, tensors, entry.path)
+        backbone, head = self._network_of(manifest, tensors, entry.path)
         return Mode(
             key=entry.key,
             title_en=manifest.title.en,
@@ -119,10 +158,22 @@ class Loader:
             probability_threshold=manifest.probability_threshold,
         )
 
-    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> tuple[Backbone, Head]:
+    def _network_of(self, manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> tuple[Backbone, Head]:
+        """The backbone and the head of a version, which may be an ensemble."""
+        if not manifest.members:
+            return self._manifest_network(manifest, tensors, lambda: read_version(path)[1])
+        members = []
+        for number, member in enumerate(manifest.members):
+            read = partial(_member_of, path, number)
+            one = self._manifest_network(manifest.of_member(number), of_member(tensors, number), read)
+            members.append(Member(*one, member.temperature, member.weight))
+        return together(members, manifest.views)
+
+    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor], read: Read) -> tuple[Backbone, Head]:
+        """`read` reads the tensors again."""
         reference = manifest.backbone
         if reference.tuned:
-            return self._from_network(reference.name, lambda: read_version(path)[1], manifest.transform, tensors)
+            return self._from_network(reference.name, read, manifest.transform, tensors)
         head = head_of(manifest, tensors)
         return self._shared(manifest), head
 
@@ -188,6 +239,11 @@ class Loader:
                 backbone.read_again = lambda: build(name, read()).backbone
                 self._backbones[_key(key, transform)] = backbone
         return backbone, LinearHead(network.weight, network.bias)
+
+
+def _member_of(path: Path, number: int) -> Mapping[str, Tensor]:
+    """The tensors of an ensemble's member, whose version is at `path`."""
+    return of_member(read_version(path)[1], number)
 
 
 def _whole(path: Path) -> Mapping[str, Tensor]:

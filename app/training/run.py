@@ -16,7 +16,7 @@ from app.config import Settings
 from app.errors import DataError, ModelError
 from app.photos.dataset import Dataset, Part, Sample, fingerprint, read_dataset, split
 from app.photos.examination import Examination, examine
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BUILT_IN
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.state import active_version
 from app.registry.versions import PHOTOS, next_version, write_version
@@ -61,9 +61,10 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     Raises:
         DataError: the photos or the order cannot be used. WeightsError: the backbone's weights are not here.
     """
-    if not is_key(order.mode) or order.mode == BASE_MODE:
+    if not is_key(order.mode) or order.mode in BUILT_IN:
         raise DataError(
-            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}."
+            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, "
+            f"but not {' or '.join(BUILT_IN)}."
         )
     torch.set_num_threads(settings.torch_threads)
     workspace = Workspace(settings.models_dir, order.mode)
