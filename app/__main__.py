@@ -17,6 +17,7 @@ LAZY = {
     "models": "app.models_commands:models",
     "train": "app.training.commands:train",
     "evaluate": "app.training.evaluate_commands:evaluate_command",
+    "ensemble": "app.training.ensemble_command:ensemble_command",
     "compare": "app.training.evaluate_commands:compare_command",
     "feedback": "app.feedback.commands:feedback",
     "retrain": "app.feedback.retrain_command:retrain_command",

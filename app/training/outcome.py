@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -49,3 +50,5 @@ class Outcome:
     peak_memory_mb: float
     command: str
     manifest: Manifest
+    ensemble: dict[str, Any] | None = None
+    """What each member of an ensemble adds and costs, as the report has it."""

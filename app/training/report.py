@@ -28,6 +28,7 @@ _REASONS = (
     (r"all (\d+) epochs done", r"\1 轮全部完成"),
     (r"interrupted; the best so far was kept", "训练被中断，保留了此前最好的结果"),
     (r"fitted in one step", "一步拟合完成"),
+    (r"put together, not trained", "由已有模型组合而成，未经训练"),
     (r"; the best was epoch (\d+)", r"，最好的是第 \1 轮"),
     (r"\.$", "。"),
 )
@@ -85,6 +86,7 @@ def report_json(outcome: Outcome) -> Facts:
             "torch": torch.__version__,
         },
         "command": outcome.command,
+        **({"ensemble": outcome.ensemble} if outcome.ensemble else {}),
     }
 
 

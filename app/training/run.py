@@ -229,10 +229,10 @@ class _Run:
             neighbours=trained.neighbours,
             temperature=judged.temperature,
             threshold=threshold,
-            metrics=_metrics(judged.validation, judged.test, dataset.classes),
+            metrics=metrics_of(judged.validation, judged.test, dataset.classes),
             options={**order.options.model_dump(), "chosen": dict(trained.chosen or {})},
             data_fingerprint=data_fingerprint,
-            parent=_active(mode_folder),
+            parent=parent_of(mode_folder),
         )
 
 
@@ -255,7 +255,8 @@ def peak_memory_mb() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # Linux counts in kilobytes
 
 
-def _active(mode_folder: Path) -> str | None:
+def parent_of(mode_folder: Path) -> str | None:
+    """The version that serves as the next one is made, if any."""
     try:
         return active_version(mode_folder)
     except ModelError:
@@ -271,7 +272,8 @@ def _predictions(logits: Tensor, temperature: float, samples: tuple[Sample, ...]
     return Predictions(probabilities, _labels(samples), tuple(sample.path for sample in samples))
 
 
-def _metrics(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:
+def metrics_of(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The figures of the parts, for the manifest."""
     metrics = {}
     for name, part in (("validation", validation), ("test", test)):
         if part is not None:
