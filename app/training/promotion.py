@@ -189,7 +189,7 @@ def _forward(mode: Mode) -> Forward:
 
 def _baseline(base: Mode, photos: Sequence[Photo], pictures: Sequence[Picture], settings: Settings) -> Estimate | None:
     """The share that `imagenet` has right, untouched, when each of its names stands for the class it mostly meant."""
-    known = [photo for photo in photos if photo.learned and photo.path.is_file()]
+    known = [photo for photo in photos if photo.learned and photo.label and photo.path.is_file()]
     known = known[:: max(1, math.ceil(len(known) / _KNOWN_PHOTOS))]
     if not known:
         return None

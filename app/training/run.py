@@ -4,7 +4,7 @@ import resource
 import shlex
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from app.training.options import TUNED, Options
 from app.training.outcome import Outcome, Predictions
 from app.training.progress import SILENT, Progress
 from app.training.report import in_chinese, report_files
-from app.training.snapshot import snapshot_of
+from app.training.snapshot import Photo, snapshot_of
 from app.training.state import METRICS, Workspace
 from app.training.trained import Trained
+from app.training.unlabelled import learned_photos, read_unlabelled
 
 DEFAULTS = Options()
 
@@ -92,6 +93,7 @@ class _Run:
     settings: Settings
     progress: Progress
     workspace: Workspace
+    unlabelled: list[Photo] = field(default_factory=list)
 
     def outcome(self) -> Outcome:
         """All of it, in order."""
@@ -100,10 +102,13 @@ class _Run:
         base = load_base(options.network, self.settings)
         examination, given = self._examine()
         dataset = examination.dataset
+        unlabelled = read_unlabelled(options, dataset, base.transform, self.settings.max_pixels, self.progress)
+        self.unlabelled = learned_photos(unlabelled)
         identity = {"options": options.model_dump(), "data": fingerprint(dataset), "backbone": base.fingerprint}
+        identity |= {"unlabelled": [photo.sha256 for photo in self.unlabelled]} if unlabelled else {}
         if self.workspace.begin(identity, resume=self.order.resume):
             self.progress.say("Going on where the run was stopped.", "从上次中断的地方继续。")
-        trained = self._train(base, dataset, held_back=not given)
+        trained = self._train(base, dataset, unlabelled, held_back=not given)
         if trained.history:
             reason = trained.stopped_because
             self.progress.say(f"Stopped: {reason}.", f"训练停止：{in_chinese(reason)}。")
@@ -141,7 +146,7 @@ class _Run:
         again = held_back and options.refit and options.recipe not in TUNED
         return ("train", "validation") if again else ("train",)
 
-    def _train(self, base: Base, dataset: Dataset, *, held_back: bool) -> Trained:
+    def _train(self, base: Base, dataset: Dataset, unlabelled: tuple[Sample, ...], *, held_back: bool) -> Trained:
         options = self.order.options
         device = choose_device(options.device, options.precision)
         rough = None
@@ -156,7 +161,7 @@ class _Run:
             workspace=self.workspace,
             progress=self.progress,
         )
-        frozen = Frozen(dataset, held_back, base, reader, options)
+        frozen = Frozen(dataset, held_back, base, reader, options, unlabelled=unlabelled)
         if options.teacher:
             from app.training.teacher import load_teacher
 
@@ -202,7 +207,7 @@ class _Run:
             manifest=manifest,
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
-        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
+        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned, self.unlabelled)}
         self.progress.advance()
         write_version(self.settings.models_dir, manifest, trained.tensors, files, by=self.order.by)
         self.progress.finish()

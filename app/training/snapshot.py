@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -30,13 +31,15 @@ class Photo:
         return content_hash(self.path) == self.sha256
 
 
-def snapshot_of(dataset: Dataset, learned: Collection[Part]) -> bytes:
-    """The file's content. `learned`: the parts that the weights learned from."""
-    return written(
+def snapshot_of(dataset: Dataset, learned: Collection[Part], more: Iterable[Photo] = ()) -> bytes:
+    """The file's content. `learned`: the parts that the weights learned from; `more`: photos of no part, such as
+    unlabelled ones, whose class has no name."""
+    photos = (
         Photo(part, dataset.classes[sample.label], content_hash(sample.path), part in learned, sample.path.resolve())
         for part, samples in dataset.parts().items()
         for sample in samples
     )
+    return written(chain(photos, more))
 
 
 def written(photos: Iterable[Photo]) -> bytes:
