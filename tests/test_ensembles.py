@@ -173,7 +173,9 @@ def test_heads_that_do_not_fit_are_refused() -> None:
 @pytest.fixture(scope="module")
 def service(toy_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The whole application on a toy ResNet-18, with the ensemble of it and the packaged EfficientNet-Lite0."""
-    settings = Settings(resnet18_weights=toy_weights, models_dir=tmp_path_factory.mktemp("models"), torch_threads=2, deadline_s=300)
+    settings = Settings(
+        resnet18_weights=toy_weights, models_dir=tmp_path_factory.mktemp("models"), torch_threads=2, deadline_s=300
+    )
     app = create_app(settings, wait=True)
     app.testing = False
     recogniser = app.extensions["recogniser"]
