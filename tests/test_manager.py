@@ -19,6 +19,7 @@ from app.config import Settings
 from app.errors import ModelError, NotReady, UnknownMode
 from app.registry.state import activate
 from app.registry.versions import HEAD
+from app.serving.calibration import CALIBRATIONS
 from app.serving.manager import ModelManager
 from tests.conftest import write_head
 
@@ -58,9 +59,11 @@ def batch(count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(3))
 
 
-def test_predict_gives_torchvisions_probabilities(manager: ModelManager, reference: Network) -> None:
+def test_predict_gives_torchvisions_probabilities_at_the_measured_temperature(
+    manager: ModelManager, reference: Network
+) -> None:
     with torch.inference_mode():
-        expected = reference(batch()).softmax(dim=1)
+        expected = (reference(batch()) / CALIBRATIONS["resnet18"].temperature).softmax(dim=1)
     torch.testing.assert_close(manager.predict(batch()), expected, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(manager.predict(batch()[0]), expected[:1], atol=1e-5, rtol=1e-3)
 

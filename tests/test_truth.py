@@ -19,6 +19,7 @@ from torchvision.models import ResNet18_Weights
 
 from app import create_app
 from app.config import Settings
+from app.serving.calibration import CALIBRATIONS
 
 Photo = tuple[Path, int]
 
@@ -53,19 +54,21 @@ def report(name: str, tops: list[list[dict[str, float]]], photos: list[Photo]) -
     return top1, top3
 
 
-def test_top_1_equals_torchvisions_eager_answer_and_so_do_the_probabilities(
+def test_top_1_equals_torchvisions_eager_answer_and_the_probabilities_at_the_measured_temperature(
     photos: list[Photo], resnet18_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     reference = torchvision.models.resnet18()
     reference.load_state_dict(torch.load(resnet18_weights, weights_only=True))
     reference.eval()
     preprocess = ResNet18_Weights.IMAGENET1K_V1.transforms()
+    temperature = CALIBRATIONS["resnet18"].temperature
     tops = answers(client_on(resnet18_weights, tmp_path_factory.mktemp("m")), photos)
     agreed, worst = 0, 0.0
     for top, (path, _) in zip(tops, photos, strict=True):
         with Image.open(path) as image, torch.inference_mode():
             is_reduced = min(image.size) // 512 >= 2
-            expected = reference(preprocess(image.convert("RGB")).unsqueeze(0)).softmax(dim=1)[0]
+            logits = reference(preprocess(image.convert("RGB")).unsqueeze(0))
+            expected = (logits / temperature).softmax(dim=1)[0]
         agreed += top[0]["index"] == int(expected.argmax())
         if not is_reduced:
             worst = max(worst, *(abs(guess["confidence"] - float(expected[guess["index"]])) for guess in top))

@@ -18,6 +18,7 @@ from app.registry.manifest import Manifest
 from app.registry.state import history_of
 from app.registry.versions import of_member, read_score, read_version
 from app.serving.backbone import Backbone
+from app.serving.calibration import CALIBRATIONS, Calibration
 from app.serving.ensemble import Member, together
 from app.serving.head import Head, LinearHead, head_of
 from app.serving.mode import Mode, ModelIdentity, sound
@@ -30,14 +31,12 @@ from app.vision.weights import BASE, Weights, find_network_weights, find_weights
 
 IMAGENET_CLASSES = 1000
 BASE_THRESHOLD = 0.2
-"""For `imagenet`: calls 4 % of 120 well-known photographs unknown with ResNet-18, 2 % with EfficientNet-Lite0, where
-0.6, which tutorials advise, calls 29 % and 17 % so (measured with the tests' weights)."""
+"""For `imagenet` on a network whose calibration was not measured (`serving.calibration`)."""
 
-BASE_TEMPERATURES = {BASE: 0.79, LITE0: 0.69}
-"""The networks that know the 1000 classes, and the temperature that calibrates each."""
+BASE_NETWORKS = (BASE, LITE0)
+"""Those that `imagenet-ensemble` asks."""
 
-ENSEMBLE_TEMPERATURE = 1.0
-"""What is left to calibrate of the mean of their calibrated probabilities."""
+UNMEASURED = Calibration(1.0, BASE_THRESHOLD)
 
 Read = Callable[[], Mapping[str, Tensor]]
 
@@ -59,17 +58,8 @@ class Loader:
         """
         weights = find_weights(self._settings)
         backbone, head = self._from_network(weights.name, weights.state_dict, transform_of(weights.name))
-        return Mode(
-            key=BASE_MODE,
-            title_en="1000 everyday things",
-            title_zh="日常万物（1000 类）",
-            labels=imagenet_labels(),
-            backbone=backbone,
-            head=head,
-            temperature=1.0,
-            threshold=BASE_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
-            model=_identity(backbone, weights),
-        )
+        titles = ("1000 everyday things", "日常万物（1000 类）")
+        return self._built_in(BASE_MODE, titles, backbone, head, _identity(backbone, weights))
 
     def base_ensemble(self) -> Mode | None:
         """The `imagenet-ensemble` mode; None where not all of its networks' weights are here.
@@ -77,29 +67,38 @@ class Loader:
         Raises:
             WeightsError: what was found cannot be used.
         """
-        found = [find_network_weights(name, self._settings) for name in BASE_TEMPERATURES]
+        found = [find_network_weights(name, self._settings) for name in BASE_NETWORKS]
         weights = [one for one in found if one is not None]
         if len(weights) < len(found):
             return None
-        networks = [self._from_network(one.name, one.state_dict, transform_of(one.name)) for one in weights]
-        backbone, head = together(
-            [
-                Member(*pair, BASE_TEMPERATURES[one.name], 1 / len(weights))
-                for pair, one in zip(networks, weights, strict=True)
-            ]
-        )
+        members = []
+        for one in weights:
+            backbone, head = self._from_network(one.name, one.state_dict, transform_of(one.name))
+            temperature = CALIBRATIONS.get(one.name, UNMEASURED).temperature
+            members.append(Member(backbone, head, temperature, 1 / len(weights)))
         version = "+".join(one.version for one in weights)
         sha256 = hashlib.sha256("".join(one.sha256 for one in weights).encode()).hexdigest()
+        both, heads = together(members)
+        model = ModelIdentity(both.name, version, sha256, both.precision, weights[0].origin)
+        titles = ("1000 everyday things, by two networks", "日常万物（双模型，1000 类）")
+        return self._built_in(ENSEMBLE_MODE, titles, both, heads, model)
+
+    def _built_in(
+        self, key: str, titles: tuple[str, str], backbone: Backbone, head: Head, model: ModelIdentity
+    ) -> Mode:
+        """A mode of the 1000 classes, as its network was measured."""
+        measured = CALIBRATIONS.get(backbone.name, UNMEASURED)
         return Mode(
-            key=ENSEMBLE_MODE,
-            title_en="1000 everyday things, by two networks",
-            title_zh="日常万物（双模型，1000 类）",
+            key=key,
+            title_en=titles[0],
+            title_zh=titles[1],
             labels=imagenet_labels(),
             backbone=backbone,
             head=head,
-            temperature=ENSEMBLE_TEMPERATURE,
-            threshold=BASE_THRESHOLD if self._settings.threshold is None else self._settings.threshold,
-            model=ModelIdentity(backbone.name, version, sha256, backbone.precision, weights[0].origin),
+            temperature=measured.temperature,
+            threshold=measured.threshold if self._settings.threshold is None else self._settings.threshold,
+            model=model,
+            accepted=measured.accepted,
         )
 
     def custom(self, entry: Entry, base: Mode) -> Mode:
