@@ -33,9 +33,6 @@ IMAGENET_CLASSES = 1000
 BASE_THRESHOLD = 0.2
 """For `imagenet` on a network whose calibration was not measured (`serving.calibration`)."""
 
-BASE_NETWORKS = (BASE, LITE0)
-"""Those that `imagenet-ensemble` asks."""
-
 UNMEASURED = Calibration(1.0, BASE_THRESHOLD)
 
 Read = Callable[[], Mapping[str, Tensor]]
@@ -61,25 +58,27 @@ class Loader:
         titles = ("1000 everyday things", "日常万物（1000 类）")
         return self._built_in(BASE_MODE, titles, backbone, head, _identity(backbone, weights))
 
-    def base_ensemble(self) -> Mode | None:
-        """The `imagenet-ensemble` mode; None where not all of its networks' weights are here.
+    def base_ensemble(self, base: Mode) -> Mode | None:
+        """The `imagenet-ensemble` mode, of `base` and EfficientNet-Lite0; None where ResNet-18 is not here to be asked.
 
         Raises:
             WeightsError: what was found cannot be used.
         """
-        found = [find_network_weights(name, self._settings) for name in BASE_NETWORKS]
-        weights = [one for one in found if one is not None]
-        if len(weights) < len(found):
+        weights = find_network_weights(LITE0, self._settings) if base.model.name == BASE else None
+        if weights is None:
             return None
-        members = []
-        for one in weights:
-            backbone, head = self._from_network(one.name, one.state_dict, transform_of(one.name))
-            temperature = CALIBRATIONS.get(one.name, UNMEASURED).temperature
-            members.append(Member(backbone, head, temperature, 1 / len(weights)))
-        version = "+".join(one.version for one in weights)
-        sha256 = hashlib.sha256("".join(one.sha256 for one in weights).encode()).hexdigest()
-        both, heads = together(members)
-        model = ModelIdentity(both.name, version, sha256, both.precision, weights[0].origin)
+        other, head = self._from_network(LITE0, weights.state_dict, transform_of(LITE0))
+        temperature = CALIBRATIONS.get(LITE0, UNMEASURED).temperature
+        both, heads = together(
+            [Member(base.backbone, base.head, base.temperature, 0.5), Member(other, head, temperature, 0.5)]
+        )
+        model = ModelIdentity(
+            name=both.name,
+            version=f"{base.model.version}+{weights.version}",
+            sha256=hashlib.sha256(f"{base.model.sha256}{weights.sha256}".encode()).hexdigest(),
+            precision=both.precision,
+            origin=base.model.origin,
+        )
         titles = ("1000 everyday things, by two networks", "日常万物（双模型，1000 类）")
         return self._built_in(ENSEMBLE_MODE, titles, both, heads, model)
 

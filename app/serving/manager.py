@@ -76,7 +76,7 @@ class ModelManager:
         """Load `imagenet-ensemble`, where the weights of its networks are here; all else is served meanwhile."""
         torch.set_num_threads(self._settings.torch_threads)  # a thread's own, and its networks are laid out for it
         try:
-            mode = self._loader.base_ensemble()
+            mode = self._loader.base_ensemble(self.mode(BASE_MODE))
         except WeightsError as error:
             LOG.warning("%s is not offered: %s", ENSEMBLE_MODE, error)
             return

@@ -46,7 +46,7 @@ def served_modes(names: Sequence[str], settings: Settings, backbone: type[Backbo
 def _built_in(name: str, loader: Loader, base: Mode) -> Mode:
     if name == BASE_MODE:
         return base
-    mode = loader.base_ensemble()
+    mode = loader.base_ensemble(base)
     if mode is None:
         raise ModelError("the weights of one of its networks are not here (python -m app fetch-weights)")
     return mode
