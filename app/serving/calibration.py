@@ -47,5 +47,5 @@ CALIBRATIONS: Mapping[str, Calibration] = {
         732, 717, 683, 642, 581, 0,
     )),
 }  # fmt: skip
-"""By the network's name, `imagenet-ensemble`'s by both (`--mode imagenet-ensemble`). One that was not measured is served
+"""By the network's name, `imagenet-ensemble`'s by both of its (`--mode imagenet-ensemble`). One not measured is served
 as it is, without a curve."""

@@ -28,11 +28,16 @@ def served_mode(name: str, settings: Settings, backbone: type[Backbone] = Backbo
     return mode
 
 
-def served_modes(names: Sequence[str], settings: Settings, backbone: type[Backbone] = Backbone) -> list[Mode]:
-    """The same for several, in order; those that stand on the same backbone share one. Raises as `served_mode`."""
+def served_modes(
+    names: Sequence[str], settings: Settings, backbone: type[Backbone] = Backbone, loader: Loader | None = None
+) -> list[Mode]:
+    """The same for several, in order; those that stand on the same backbone share one. Raises as `served_mode`.
+
+    `loader`: who loads them, where the caller goes on loading with what is in memory.
+    """
     torch.set_num_threads(settings.torch_threads)
     entries = [None if name in BUILT_IN else _entry(name, settings.models_dir) for name in names]
-    loader = Loader(settings, backbone)
+    loader = loader or Loader(settings, backbone)
     base = loader.base()
     modes = []
     for name, entry in zip(names, entries, strict=True):

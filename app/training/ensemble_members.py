@@ -17,6 +17,7 @@ from app.registry.catalog import BUILT_IN
 from app.registry.manifest import Manifest, ViewsName
 from app.registry.versions import read_version
 from app.serving.ensemble import Member, together
+from app.serving.loading import Loader
 from app.serving.mode import Mode
 from app.serving.served import served_modes
 from app.training.judging import features_of, translated
@@ -65,7 +66,7 @@ class Seen:
         return tuple(sample.path for sample in self.samples)
 
 
-def read_members(names: Sequence[str], settings: Settings) -> list[Taught]:
+def read_members(names: Sequence[str], settings: Settings, loader: Loader | None = None) -> list[Taught]:
     """The versions `MODE[@VERSION]`; those on the same network share it.
 
     Raises:
@@ -77,7 +78,7 @@ def read_members(names: Sequence[str], settings: Settings) -> list[Taught]:
                 f"{name} has no versions: the members of an ensemble are modes that were taught or imported."
             )
     members = []
-    for name, mode in zip(names, served_modes(names, settings), strict=True):
+    for name, mode in zip(names, served_modes(names, settings, loader=loader), strict=True):
         folder = settings.models_dir / mode.key / mode.model.version
         if not folder.is_dir():
             raise ModelError(f"{name} is a plain file: import it first (python -m app models import).")

@@ -105,7 +105,8 @@ def put_together(order: EnsembleOrder, settings: Settings, progress: Progress = 
     weigh = order.weigh()
     began = time.perf_counter()
     torch.set_num_threads(settings.torch_threads)
-    members = read_members(order.members, settings)
+    loader = Loader(settings)
+    members = read_members(order.members, settings, loader)
     dataset = unseen(order.source, members)
     made = _made(order, members, dataset, weigh, settings, progress)
     read = {path for part in (made.validation, made.test) if part for path in part.paths}
@@ -134,7 +135,7 @@ def put_together(order: EnsembleOrder, settings: Settings, progress: Progress = 
         manifest=manifest,
         ensemble=facts,
     )
-    _write(outcome, order, members, settings)
+    _write(outcome, order, members, loader, settings)
     return outcome
 
 
@@ -236,14 +237,15 @@ def _reference(taught: Taught, weight: float) -> MemberReference:
     )
 
 
-def _write(outcome: Outcome, order: EnsembleOrder, members: Sequence[Taught], settings: Settings) -> None:
+def _write(
+    outcome: Outcome, order: EnsembleOrder, members: Sequence[Taught], loader: Loader, settings: Settings
+) -> None:
     files = report_files(outcome, max_pixels=settings.max_pixels)
     if all(one.photos is not None for one in members):
         files[PHOTOS] = written(merged(members))
     tensors = {}
     for number, one in enumerate(members):
         tensors.update(for_member(one.tensors, number))
-    loader = Loader(settings)
     write_version(
         settings.models_dir,
         outcome.manifest,
