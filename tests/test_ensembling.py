@@ -148,7 +148,7 @@ def base(toy_weights: Path) -> Mode:
 
 
 def taught(base: Mode, photos: Path, settings: Settings, mode: str, seed: int = 0) -> str:
-    """A version as training leaves it: the nearest class means of so many training photos, and what it was made from."""
+    """A version as training leaves it: the class means of the training photos but the first few, and its photos."""
     dataset = read_dataset(photos)
     some = dataset.train[seed:]
     features, read, _ = features_of(base.backbone, some, max_pixels=10**6)
