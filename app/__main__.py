@@ -17,6 +17,7 @@ LAZY = {
     "models": "app.models_commands:models",
     "train": "app.training.commands:train",
     "evaluate": "app.training.evaluate_commands:evaluate_command",
+    "ensemble": "app.training.ensemble_command:ensemble_command",
     "compare": "app.training.evaluate_commands:compare_command",
     "feedback": "app.feedback.commands:feedback",
     "retrain": "app.feedback.retrain_command:retrain_command",
@@ -120,12 +121,15 @@ def classify(
 ) -> None:
     """Recognise whole folders: a line a picture, to CSV or JSON lines; files that cannot be read are reported."""
     from app.photos.files import find_pictures
+    from app.registry.catalog import ENSEMBLE_MODE
     from app.serving.classify import Choice, classify_files
     from app.serving.manager import ModelManager
 
     settings = read_settings()
     manager = ModelManager(settings)
     manager.load()
+    if mode == ENSEMBLE_MODE:
+        manager.load_ensemble()
     chosen = manager.mode(mode)
     kind = format_ or ("jsonl" if output and output.suffix in (".jsonl", ".ndjson") else "csv")
     choice = Choice(

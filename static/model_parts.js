@@ -7,6 +7,9 @@ const SPOKEN_FOR_MS = 10_000;
 
 document.documentElement.classList.add("js");
 
+/** The modes that come with the networks, and have no versions. */
+export const BUILT_IN = ["imagenet", "imagenet-ensemble"];
+
 /** A select under its label, with the page's own arrow. `options`: [value, words]. */
 export function selectOf(id, words, options, chosen, onChange = () => {}) {
   const select = make("select", { id });

@@ -56,7 +56,7 @@ function plain() {
     record?.problem && make("p", { className: "trouble" }, say("models_problem", { reason: reasonOf(record.problem) })),
     make("div", { className: "actions" },
       served && make("a", { className: "button button-main", href: `/?mode=${encodeURIComponent(pageData.mode)}` }, say("models_use")),
-      isBase && buttonOf(say("models_export"), () => openExport(null), "button")),
+      pageData.mode === "imagenet" && buttonOf(say("models_export"), () => openExport(null), "button")),
   ];
 }
 

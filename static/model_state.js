@@ -1,6 +1,7 @@
 // What the server says of the mode, as it was last asked.
 
 import { api } from "./api.js";
+import { BUILT_IN } from "./model_parts.js";
 import { pageData } from "./texts.js";
 
 export const path = `/api/modes/${encodeURIComponent(pageData.mode)}`;
@@ -8,7 +9,7 @@ export const path = `/api/modes/${encodeURIComponent(pageData.mode)}`;
 /** `record`: its versions, null for the base mode; `served`: as it is served now, null where it is not. */
 export const state = { record: null, served: null, history: [], title: { en: "", zh: "" }, labels: [] };
 
-export const isBase = pageData.mode === "imagenet";
+export const isBase = BUILT_IN.includes(pageData.mode);
 export const versionPath = (version) => `${path}/versions/${encodeURIComponent(version)}`;
 export const versionOf = (name) => state.record?.versions.find(({ version }) => version === name) ?? null;
 export const active = () => versionOf(state.record?.active);

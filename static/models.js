@@ -2,7 +2,7 @@
 
 import { api, wordsOf } from "./api.js";
 import { inOther, inOurs, make } from "./dom.js";
-import { dateOf, facts, between, intervalOf, judged, photosJudged, share } from "./model_parts.js";
+import { BUILT_IN, dateOf, facts, between, intervalOf, judged, photosJudged, share } from "./model_parts.js";
 import { reasonOf } from "./model_words.js";
 import { prepareImport } from "./models_import.js";
 import { say } from "./texts.js";
@@ -14,7 +14,7 @@ async function show() {
   try {
     const [registry, served] = await Promise.all([api("GET", "/api/modes"), api("GET", "/modes")]);
     const own = registry.modes.map((record) => card(record, served.modes.find(({ key }) => key === record.key)));
-    const base = served.modes.filter(({ key }) => key === served.default).map(baseCard);
+    const base = served.modes.filter(({ key, available }) => available && BUILT_IN.includes(key)).map(baseCard);
     list.replaceChildren(...(own.length ? [] : [nothing()]), make("ul", { className: "modes" }, ...own, ...base));
   } catch (error) {
     notice.textContent = wordsOf(error);
@@ -62,7 +62,7 @@ function entry(key, title, tags, pairs, found, problem) {
       make("span", { className: "figure" }, share(found.accuracy)),
       intervalOf(found),
       make("span", { className: "quiet" }, say("models_interval", { range: between(found.accuracy_low, found.accuracy_high) })))
-      : make("p", { className: "mode-figure quiet" }, key === "imagenet" ? "" : say("models_not_judged")),
+      : make("p", { className: "mode-figure quiet" }, BUILT_IN.includes(key) ? "" : say("models_not_judged")),
     facts(pairs),
     problem ? make("p", { className: "trouble mode-problem" }, say("models_problem", { reason: reasonOf(problem) })) : null);
 }

@@ -20,9 +20,10 @@ from app.errors import DataError
 from app.registry.catalog import scan
 from app.serving.manager import ModelManager
 from app.training.options import Options, Recipe
+from app.training.order import Order
 from app.training.outcome import EpochRecord
 from app.training.progress import Silent
-from app.training.run import Order, train
+from app.training.run import train
 from app.training.steps import Steps
 from tests.running import ROOT, clean_environment
 

@@ -37,9 +37,11 @@ def client_on(weights: Path | None, models: Path) -> FlaskClient:
     return create_app(Settings(resnet18_weights=weights, models_dir=models), wait=True).test_client()
 
 
-def answers(client: FlaskClient, photos: list[Photo]) -> list[list[dict[str, float]]]:
+def answers(client: FlaskClient, photos: list[Photo], mode: str = "imagenet") -> list[list[dict[str, float]]]:
     bodies = [
-        client.post("/predict", data={"file": (io.BytesIO(path.read_bytes()), path.name), "top_k": "10"}).json
+        client.post(
+            "/predict", data={"file": (io.BytesIO(path.read_bytes()), path.name), "top_k": "10", "mode": mode}
+        ).json
         for path, _ in photos
     ]
     return [body["results"][0]["top"] for body in bodies]
@@ -91,3 +93,17 @@ def test_efficientnet_lite0_is_right_as_often_as_it_should_be(
     top1, top3 = report("efficientnet_lite0", answers(client_on(None, tmp_path_factory.mktemp("m")), photos), photos)
     assert top1 >= 0.70
     assert top3 >= 0.85
+
+
+def test_the_ensemble_of_both_is_right_at_least_as_often_as_the_better_of_them(
+    photos: list[Photo], resnet18_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    client = client_on(resnet18_weights, tmp_path_factory.mktemp("m"))
+    client.application.extensions["recogniser"].manager.load_ensemble()
+    top1, top3 = report("imagenet-ensemble", answers(client, photos, "imagenet-ensemble"), photos)
+    alone = [
+        report(name, answers(client_on(weights, tmp_path_factory.mktemp("m")), photos), photos)
+        for name, weights in (("resnet18", resnet18_weights), ("efficientnet_lite0", None))
+    ]
+    assert top1 >= max(one for one, _ in alone)
+    assert top3 >= max(three for _, three in alone)

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.config import Settings
+from app.errors import ExportError
 from app.serving.backbone import Backbone
+from app.serving.ensemble import EnsembleBackbone
 from app.serving.head import SMOOTHING, Head, LinearHead, NeighbourHead
 from app.serving.mode import Mode
 from app.serving.served import served_mode
@@ -58,9 +60,14 @@ def open_mode(name: str, settings: Settings) -> tuple[Mode, WholeNetwork]:
     """The mode `MODE` or `MODE@VERSION` as it is served in float32, and the same as one network.
 
     Raises:
-        ModelError, WeightsError: as `served_mode`.
+        ModelError, WeightsError: as `served_mode`. ExportError: it is an ensemble.
     """
     mode = served_mode(name, settings.model_copy(update={"precision": "float32"}), KeptBackbone)
+    if isinstance(mode.backbone, EnsembleBackbone):
+        raise ExportError(
+            f"{name} is an ensemble of several networks: teach one network what it knows, and export that "
+            f"(python -m app train DATA --mode KEY --teacher {name})."
+        )
     backbone = cast(KeptBackbone, mode.backbone).module
     return mode, WholeNetwork(backbone, _layer(mode.head), mode.temperature).eval().requires_grad_(False)
 

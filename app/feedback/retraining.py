@@ -17,7 +17,7 @@ from app.feedback.accepted import AcceptedPicture, accepted_pictures, count_new,
 from app.feedback.database import Database
 from app.feedback.pictures import folder_of
 from app.feedback.trouble import one_line
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BUILT_IN
 from app.registry.manifest import Manifest, is_key
 from app.registry.state import active_version
 from app.registry.versions import read_version
@@ -84,12 +84,18 @@ def retrain(
         ModelError: the mode has no version that can be served. DataError: its photos cannot be had, or are not enough.
         SQLAlchemyError: the database cannot be reached.
     """
+    from app.training.order import Order
     from app.training.promotion import compare_versions, switch
-    from app.training.run import Order, train
+    from app.training.run import train
     from app.training.strangers import FEWEST_STRANGERS
 
     folder = _active_folder(settings.models_dir, mode)
     manifest, _ = read_version(folder)
+    if manifest.members:
+        raise ModelError(
+            f"{mode} {manifest.version} is an ensemble, and is not trained itself: teach its members "
+            f"({', '.join(member.source for member in manifest.members)}), then put them together again."
+        )
     accepted = accepted_pictures(database, settings.models_dir, mode)
     private = folder_of(settings.models_dir)
     gathered = _gather(folder, manifest, accepted, private)
@@ -111,8 +117,8 @@ def retrain(
 
 
 def _active_folder(models_dir: Path, mode: str) -> Path:
-    if mode == BASE_MODE:
-        raise ModelError(f"The mode {BASE_MODE} is the baseline and is never trained.")
+    if mode in BUILT_IN:
+        raise ModelError(f"The mode {mode} is the baseline and is never trained.")
     active = active_version(models_dir / mode) if is_key(mode) else None
     if active is None:
         raise ModelError(f"There is no trained mode called {mode!r}.")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.errors import BadParameter, NotFound, StorageFull
 from app.photos.album_errors import KeyTaken, NameTaken, TooManyClasses, UnknownAlbum
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BUILT_IN
 from app.registry.files import is_full, remove_whole, write_file
 from app.registry.manifest import MAX_KEY_LENGTH, is_key
 from app.registry.state import locked, now
@@ -103,7 +103,7 @@ def create_album(models_dir: Path, title_en: str, title_zh: str, key: str | None
         BadParameter: a title or the key cannot be used. KeyTaken: another mode has it. StorageFull: no room.
     """
     title_en, title_zh = both_names(title_en, title_zh, "title_en")
-    if key is not None and (not is_key(key) or key == BASE_MODE):
+    if key is not None and (not is_key(key) or key in BUILT_IN):
         raise BadParameter(
             name="key", en="letters, digits, '_', '-' and '.'", zh="字母、数字、下划线、连字符或点组成的标识"
         )
@@ -238,7 +238,7 @@ def _free_key(models_dir: Path, title: str) -> str:
     stem = "-".join(plain.split())[: MAX_KEY_LENGTH - 8].strip("-")
     number = 1
     key = stem or "mode-1"
-    while key == BASE_MODE or _is_taken(models_dir, key):
+    while key in BUILT_IN or _is_taken(models_dir, key):
         number += 1
         key = f"{stem or 'mode'}-{number}"
     return key

@@ -11,6 +11,9 @@ from app.registry.state import MANIFEST, STATE, State, Trial, read_state
 from app.registry.versions import HEAD, NETWORK
 
 BASE_MODE = "imagenet"
+ENSEMBLE_MODE = "imagenet-ensemble"
+BUILT_IN = (BASE_MODE, ENSEMBLE_MODE)
+"""The modes that come with the networks: nothing under `models/` may have their names."""
 _BASE_WEIGHTS = re.compile(r"-[0-9a-f]{8}\.pth$")
 """torchvision's own weight files, which may lie in `models/` too, end in a piece of their hash."""
 
@@ -96,8 +99,8 @@ def named(entry: Entry, taken: Container[str] = ()) -> Entry:
     problem = entry.problem
     if not is_key(entry.key):
         problem = "its name may hold letters, digits, '_', '-' and '.' only"
-    elif entry.key == BASE_MODE:
-        problem = f"the name {BASE_MODE} belongs to the base mode"
+    elif entry.key in BUILT_IN:
+        problem = f"the name {entry.key} belongs to the base mode"
     elif entry.key in taken:
         problem = "a folder and a .pth file have this name"
     return replace(entry, problem=problem)

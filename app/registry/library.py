@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import BaseModeFixed, ModelError, UnknownMode, UnknownVersion, VersionInUse
-from app.registry.catalog import BASE_MODE, Entry, scan
+from app.registry.catalog import BUILT_IN, Entry, scan
 from app.registry.files import remove_whole
 from app.registry.manifest import Manifest, Title, is_key
 from app.registry.state import (
@@ -108,8 +108,8 @@ def find_version(models_dir: Path, key: str, version: str) -> Path:
 
 
 def check_not_base(key: str) -> None:
-    """Raises BaseModeFixed for the base mode: nothing of it can be promoted, deleted, taken back or imported over."""
-    if key == BASE_MODE:
+    """Raises BaseModeFixed for a built-in mode: nothing of it can be promoted, deleted, taken back or imported over."""
+    if key in BUILT_IN:
         raise BaseModeFixed
 
 

@@ -1,5 +1,6 @@
 """`manifest.json`: all that a version says of itself."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,9 @@ from app.vision.transform import IMAGENET, Transform
 MAX_KEY_LENGTH = 64
 
 ScoreName = Literal["msp", "max_logit", "energy", "knn", "mahalanobis", "joint"]
+HeadKind = Literal["linear", "neighbours"]
+ViewsName = Literal["plain", "flip", "crops"]
+"""How often, and in which views, an ensemble looks at a picture (`serving.ensemble`)."""
 
 
 def is_key(text: str) -> bool:
@@ -65,13 +69,31 @@ class ScoreReference(BaseModel):
     neighbours: Annotated[int, Field(ge=1)] = 5
 
 
+class MemberReference(BaseModel):
+    """One member of an ensemble: what its own manifest said, its weight, and the version that it was made from.
+
+    The weights of all members sum to 1. Its tensors are in the ensemble's file, under its number and a dot.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    weight: Annotated[float, Field(ge=0, le=1)]
+    backbone: BackboneReference
+    transform: Transform = IMAGENET
+    head: HeadKind = "linear"
+    neighbours: Annotated[int, Field(ge=1)] = 5
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
 class Manifest(BaseModel):
     """One version of a mode. `files` maps each tensor file to its SHA-256; `threshold` is on the score's sureness.
 
     `head`: a linear layer (`weight`, `bias`), or stored photos (`neighbours`, `labels`), the nearest of which vote.
     `neighbours` says how many. `probability_threshold`: what accepts as many known photos where only probabilities are
     at hand, as in an exported file. `accepted`: the share of known photos, held out, whose sureness reaches 0, 0.01, …
-    1. `imported_from`: for a version made elsewhere, the file or version that it was.
+    1. `imported_from`: for a version made elsewhere, the file or version that it was. `members`: for an ensemble, whose
+    `backbone`, `transform` and `head` are then a summary; it looks at a picture in `views`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,9 +106,11 @@ class Manifest(BaseModel):
     labels: Annotated[list[ManifestLabel], Field(min_length=2)]
     backbone: BackboneReference
     transform: Transform = IMAGENET
-    head: Literal["linear", "neighbours"] = "linear"
+    head: HeadKind = "linear"
     neighbours: Annotated[int, Field(ge=1)] = 5
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    members: list[MemberReference] = []
+    views: ViewsName = "plain"
     score: ScoreReference = ScoreReference()
     threshold: Annotated[float, Field(ge=0, le=1)]
     probability_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -106,3 +130,15 @@ class Manifest(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError("a label stands twice")
         return self
+
+    @model_validator(mode="after")
+    def _weights_are_shares(self) -> "Manifest":
+        if self.members and not math.isclose(sum(member.weight for member in self.members), 1, abs_tol=1e-6):
+            raise ValueError("the weights of its members do not sum to 1")
+        return self
+
+    def of_member(self, number: int) -> "Manifest":
+        """What the manifest of that member would be."""
+        member = self.members[number]
+        own = {name: getattr(member, name) for name in ("backbone", "transform", "head", "neighbours", "temperature")}
+        return self.model_copy(update={**own, "members": [], "views": "plain"})

@@ -85,6 +85,17 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
     return manifest, _tensors(folder, NETWORK if manifest.backbone.tuned else HEAD, manifest)
 
 
+def for_member(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """A version's tensors as an ensemble keeps them of that member."""
+    return {f"{number}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def of_member(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """The tensors of that member out of an ensemble's."""
+    start = f"{number}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
 def read_score(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     """The tensors of a version's score; none where it compares with nothing. Raises as `read_version`."""
     return _tensors(folder, SCORE, manifest) if SCORE in manifest.files else {}

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from app.errors import CallerGone, DeadlineExceeded, ServiceError, WanwuError
 from app.serving.backbone import Backbone
 from app.serving.compile import taking_apart
+from app.serving.ensemble import parts_of
 from app.serving.mode import Mode
-from app.vision.grad_cam import grad_cam
+from app.vision.grad_cam import grad_cam, mean_of_maps
 from app.vision.networks import fingerprint
 
 KEPT = 2
@@ -66,7 +67,9 @@ class Explainer:
         if not taking_apart.acquire(timeout=_left(deadline_s)):
             raise DeadlineExceeded
         try:
-            return grad_cam(self._network(mode.backbone), mode.head.evidence, picture, classes)
+            parts = parts_of(mode, picture)
+            maps = [grad_cam(self._network(one.backbone), one.evidence, one.picture, classes) for one in parts]
+            return mean_of_maps(maps, [one.weight for one in parts])
         finally:
             taking_apart.release()
 

@@ -1,7 +1,9 @@
 """From files to modes: every mode on a backbone, every backbone loaded once and shared."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -10,26 +12,28 @@ from torch import Tensor
 
 from app.config import Settings
 from app.errors import ModelError, WeightsError
-from app.registry.catalog import BASE_MODE, Entry
+from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry
 from app.registry.checkpoint import CHECKPOINT_NETWORK, PLAIN_THRESHOLD, read_checkpoint
 from app.registry.manifest import Manifest
 from app.registry.state import history_of
-from app.registry.versions import read_score, read_version
+from app.registry.versions import of_member, read_score, read_version
 from app.serving.backbone import Backbone
 from app.serving.calibration import CALIBRATIONS, Calibration
+from app.serving.ensemble import Member, together
 from app.serving.head import Head, LinearHead, head_of
 from app.serving.mode import Mode, ModelIdentity, sound
 from app.serving.score import score_of
 from app.vision.download import sha256_of
 from app.vision.labels import Label, imagenet_labels, plain_label, read_labels
-from app.vision.networks import build, fingerprint, transform_of
+from app.vision.networks import LITE0, build, fingerprint, transform_of
 from app.vision.transform import Transform
-from app.vision.weights import Weights, find_network_weights, find_weights
+from app.vision.weights import BASE, Weights, find_network_weights, find_weights
 
 IMAGENET_CLASSES = 1000
 BASE_THRESHOLD = 0.2
 """For `imagenet` on a network whose calibration was not measured (`serving.calibration`)."""
 
+UNMEASURED = Calibration(1.0, BASE_THRESHOLD)
 
 Read = Callable[[], Mapping[str, Tensor]]
 
@@ -51,17 +55,48 @@ class Loader:
         """
         weights = find_weights(self._settings)
         backbone, head = self._from_network(weights.name, weights.state_dict, transform_of(weights.name))
-        measured = CALIBRATIONS.get(weights.name, Calibration(1.0, BASE_THRESHOLD))
+        titles = ("1000 everyday things", "日常万物（1000 类）")
+        return self._built_in(BASE_MODE, titles, backbone, head, _identity(backbone, weights))
+
+    def base_ensemble(self, base: Mode) -> Mode | None:
+        """The `imagenet-ensemble` mode, of `base` and EfficientNet-Lite0; None where ResNet-18 is not here to be asked.
+
+        Raises:
+            WeightsError: what was found cannot be used.
+        """
+        weights = find_network_weights(LITE0, self._settings) if base.model.name == BASE else None
+        if weights is None:
+            return None
+        other, head = self._from_network(LITE0, weights.state_dict, transform_of(LITE0))
+        temperature = CALIBRATIONS.get(LITE0, UNMEASURED).temperature
+        both, heads = together(
+            [Member(base.backbone, base.head, base.temperature, 0.5), Member(other, head, temperature, 0.5)]
+        )
+        model = ModelIdentity(
+            name=both.name,
+            version=f"{base.model.version}+{weights.version}",
+            sha256=hashlib.sha256(f"{base.model.sha256}{weights.sha256}".encode()).hexdigest(),
+            precision=both.precision,
+            origin=base.model.origin,
+        )
+        titles = ("1000 everyday things, by two networks", "日常万物（双模型，1000 类）")
+        return self._built_in(ENSEMBLE_MODE, titles, both, heads, model)
+
+    def _built_in(
+        self, key: str, titles: tuple[str, str], backbone: Backbone, head: Head, model: ModelIdentity
+    ) -> Mode:
+        """A mode of the 1000 classes, as its network was measured."""
+        measured = CALIBRATIONS.get(backbone.name, UNMEASURED)
         return Mode(
-            key=BASE_MODE,
-            title_en="1000 everyday things",
-            title_zh="日常万物（1000 类）",
+            key=key,
+            title_en=titles[0],
+            title_zh=titles[1],
             labels=imagenet_labels(),
             backbone=backbone,
             head=head,
             temperature=measured.temperature,
             threshold=measured.threshold if self._settings.threshold is None else self._settings.threshold,
-            model=_identity(backbone, weights),
+            model=model,
             accepted=measured.accepted,
         )
 
@@ -99,7 +134,7 @@ class Loader:
         manifest, tensors = read_version(entry.path)
         if manifest.mode != entry.key:
             raise ModelError(f"its manifest is of the mode {manifest.mode}")
-        backbone, head = self._manifest_network(manifest, tensors, entry.path)
+        backbone, head = self._network_of(manifest, tensors, entry.path)
         return Mode(
             key=entry.key,
             title_en=manifest.title.en,
@@ -121,10 +156,22 @@ class Loader:
             probability_threshold=manifest.probability_threshold,
         )
 
-    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> tuple[Backbone, Head]:
+    def _network_of(self, manifest: Manifest, tensors: dict[str, Tensor], path: Path) -> tuple[Backbone, Head]:
+        """The backbone and the head of a version, which may be an ensemble."""
+        if not manifest.members:
+            return self._manifest_network(manifest, tensors, lambda: read_version(path)[1])
+        members = []
+        for number, member in enumerate(manifest.members):
+            read = partial(_member_of, path, number)
+            one = self._manifest_network(manifest.of_member(number), of_member(tensors, number), read)
+            members.append(Member(*one, member.temperature, member.weight))
+        return together(members, manifest.views)
+
+    def _manifest_network(self, manifest: Manifest, tensors: dict[str, Tensor], read: Read) -> tuple[Backbone, Head]:
+        """`read` reads the tensors again."""
         reference = manifest.backbone
         if reference.tuned:
-            return self._from_network(reference.name, lambda: read_version(path)[1], manifest.transform, tensors)
+            return self._from_network(reference.name, read, manifest.transform, tensors)
         head = head_of(manifest, tensors)
         return self._shared(manifest), head
 
@@ -190,6 +237,11 @@ class Loader:
                 backbone.read_again = lambda: build(name, read()).backbone
                 self._backbones[_key(key, transform)] = backbone
         return backbone, LinearHead(network.weight, network.bias)
+
+
+def _member_of(path: Path, number: int) -> Mapping[str, Tensor]:
+    """The tensors of an ensemble's member, whose version is at `path`."""
+    return of_member(read_version(path)[1], number)
 
 
 def _whole(path: Path) -> Mapping[str, Tensor]:

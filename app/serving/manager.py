@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from app.config import Settings
-from app.errors import ModelError, NotReady, UnknownMode
-from app.registry.catalog import BASE_MODE, Entry, Signature, labels_beside, named, scan
+from app.errors import ModelError, NotReady, UnknownMode, WeightsError
+from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry, Signature, labels_beside, named, scan
 from app.registry.state import Trial
 from app.serving.arms import Arms, Contender
 from app.serving.loading import Loader
@@ -72,10 +72,25 @@ class ModelManager:
         self._refresh(base)
         give_back_memory()
 
+    def load_ensemble(self) -> None:
+        """Load `imagenet-ensemble`, where the weights of its networks are here; all else is served meanwhile."""
+        torch.set_num_threads(self._settings.torch_threads)  # a thread's own, and its networks are laid out for it
+        try:
+            mode = self._loader.base_ensemble(self.mode(BASE_MODE))
+        except WeightsError as error:
+            LOG.warning("%s is not offered: %s", ENSEMBLE_MODE, error)
+            return
+        if mode is None:
+            return
+        with self._lock:
+            self._table = {**self._table, ENSEMBLE_MODE: Arms(mode)}
+        LOG.info("%s is served by %s", ENSEMBLE_MODE, mode.model.name)
+        give_back_memory()
+
     def modes(self) -> list[Mode]:
-        """Every mode served now, the base mode first, then by key."""
+        """Every mode served now, the built-in ones first, then by key."""
         modes = [arms.active for arms in self._table.values()]
-        return sorted(modes, key=lambda mode: (mode.key != BASE_MODE, mode.key))
+        return sorted(modes, key=lambda mode: (mode.key != BASE_MODE, mode.key != ENSEMBLE_MODE, mode.key))
 
     def arms(self, key: str) -> Arms:
         """The mode of that key, and what is tried beside it.
@@ -163,7 +178,7 @@ class ModelManager:
         self._refresh(self.mode(BASE_MODE))
 
     def watch(self) -> None:
-        """Follow `models/` twice a second, in a thread, until `close`."""
+        """Follow `models/` twice a second, in a thread, until `close`; first of all that loads `imagenet-ensemble`."""
         self._stopping.clear()
         self._watcher = threading.Thread(target=self._watch, name="models-watcher", daemon=True)
         self._watcher.start()
@@ -176,6 +191,10 @@ class ModelManager:
 
     def _watch(self) -> None:
         torch.set_num_threads(self._settings.torch_threads)  # a thread's own, and new modes are laid out for it
+        try:
+            self.load_ensemble()
+        except Exception:
+            LOG.exception("%s cannot be loaded; what is served goes on", ENSEMBLE_MODE)
         while not self._stopping.wait(WATCH_INTERVAL_S):
             try:
                 self.refresh()

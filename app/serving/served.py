@@ -7,7 +7,7 @@ import torch
 
 from app.config import Settings
 from app.errors import ModelError
-from app.registry.catalog import BASE_MODE, Entry, scan
+from app.registry.catalog import BASE_MODE, BUILT_IN, Entry, scan
 from app.registry.manifest import is_key
 from app.registry.state import MANIFEST
 from app.serving.backbone import Backbone
@@ -28,19 +28,33 @@ def served_mode(name: str, settings: Settings, backbone: type[Backbone] = Backbo
     return mode
 
 
-def served_modes(names: Sequence[str], settings: Settings, backbone: type[Backbone] = Backbone) -> list[Mode]:
-    """The same for several, in order; those that stand on the same backbone share one. Raises as `served_mode`."""
+def served_modes(
+    names: Sequence[str], settings: Settings, backbone: type[Backbone] = Backbone, loader: Loader | None = None
+) -> list[Mode]:
+    """The same for several, in order; those that stand on the same backbone share one. Raises as `served_mode`.
+
+    `loader`: who loads them, where the caller goes on loading with what is in memory.
+    """
     torch.set_num_threads(settings.torch_threads)
-    entries = [None if name == BASE_MODE else _entry(name, settings.models_dir) for name in names]
-    loader = Loader(settings, backbone)
+    entries = [None if name in BUILT_IN else _entry(name, settings.models_dir) for name in names]
+    loader = loader or Loader(settings, backbone)
     base = loader.base()
     modes = []
     for name, entry in zip(names, entries, strict=True):
         try:
-            modes.append(loader.custom(entry, base) if entry else base)
+            modes.append(loader.custom(entry, base) if entry else _built_in(name, loader, base))
         except ModelError as error:
             raise ModelError(f"The mode {name} cannot be used: {error}.") from error
     return modes
+
+
+def _built_in(name: str, loader: Loader, base: Mode) -> Mode:
+    if name == BASE_MODE:
+        return base
+    mode = loader.base_ensemble(base)
+    if mode is None:
+        raise ModelError("the weights of one of its networks are not here (python -m app fetch-weights)")
+    return mode
 
 
 def _entry(name: str, models_dir: Path) -> Entry:

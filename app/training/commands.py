@@ -96,8 +96,9 @@ def train(
     """
     options = read_options(values)
     from app.registry.state import active_version
+    from app.training.order import Order
     from app.training.report import REPORT_HTML, report_json
-    from app.training.run import Order, train
+    from app.training.run import train
     from app.training.terminal import report_text
 
     order = Order(data, mode, options, title_en, title_zh, resume, by=by, unknown=unknown)

@@ -19,8 +19,9 @@ from app.serving.served import served_mode
 from app.training.evaluation import evaluate, wilson
 from app.training.judging import answers, judged_part
 from app.training.options import Options
+from app.training.order import Order
 from app.training.outcome import Predictions
-from app.training.run import Order, train
+from app.training.run import train
 from app.vision.networks import LITE0
 
 BASE = "base"

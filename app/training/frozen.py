@@ -22,7 +22,7 @@ class Frozen:
     """The photos, the backbone, and how to read the one through the other.
 
     `held_back`: the validation part was taken from training here, rather than given. `teacher` reads a teacher's
-    logits.
+    logits. `unlabelled`: photos that are learned from by what the teacher says of them.
     """
 
     dataset: Dataset
@@ -31,13 +31,14 @@ class Frozen:
     reader: FeatureReader
     options: Options
     teacher: FeatureReader | None = None
+    unlabelled: tuple[Sample, ...] = ()
 
     def train(self) -> Trained:
         """Read the features of all views once, and fit the recipe on them."""
         again = self.options.refit and self.held_back
         train = self.examples("train", self.dataset.train, self.views())
         validation = self.examples("validation", self.dataset.validation, self.views() if again else self.plain())
-        everything = train + validation if again else None
+        train, everything = self._with_unlabelled(train, validation if again else None)
         if self.options.recipe in CLASSIC:
             return self._classic(train, validation, everything)
         return self._head(train, validation, everything)
@@ -46,13 +47,21 @@ class Frozen:
         """The head alone, never shown the validation part: what the tuned recipes start from."""
         train = self.examples("train", self.dataset.train, self.views())
         validation = self.examples("validation", self.dataset.validation, self.plain())
+        train, _ = self._with_unlabelled(train, None)
         return fit_best(train, validation, len(self.dataset.classes), self.options, progress)
 
     def examples(self, name: str, samples: tuple[Sample, ...], views: Views) -> Examples:
         """Features and labels of one part, and the teacher's logits of the very same views."""
+        learned_from = views.count or self.options.augmentation == "none"
         features = self.reader.read(name, samples, views)
-        teacher = self.teacher.read(name, samples, views) if self.teacher and views.count else None
+        teacher = self.teacher.read(name, samples, views) if self.teacher and learned_from else None
         return Examples(features, torch.tensor([sample.label for sample in samples]), teacher)
+
+    def _with_unlabelled(self, train: Examples, validation: Examples | None) -> tuple[Examples, Examples | None]:
+        """What is learned from at first, and with the validation part, where that joins in; unlabelled photos too."""
+        more = self.examples("unlabelled", self.unlabelled, self.views()) if self.teacher and self.unlabelled else None
+        first = train + more if more else train
+        return first, first + validation if validation else None
 
     def plain(self) -> Views:
         """Only what serving sees."""
@@ -63,7 +72,7 @@ class Frozen:
         options = self.options
         if options.augmentation == "none":
             return self.plain()
-        count = options.views or views_for(len(self.dataset.train))
+        count = options.views or views_for(len(self.dataset.train) + len(self.unlabelled))
         return Views(self.base.transform, augmentation(options.augmentation, self.base.transform), count)
 
     def _head(self, train: Examples, validation: Examples, everything: Examples | None) -> Trained:

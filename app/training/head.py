@@ -10,7 +10,15 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from app.training.loop import Stage, Work
-from app.training.loss import DistillationLoss, annealed, balanced_weights, calibrated_loss, loss_for
+from app.training.loss import (
+    UNLABELLED,
+    DistillationLoss,
+    annealed,
+    balanced_weights,
+    calibrated_loss,
+    drawing_weights,
+    loss_for,
+)
 from app.training.options import Options
 from app.training.outcome import EpochRecord
 from app.training.progress import SILENT, Progress
@@ -43,7 +51,8 @@ _START_SCALES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """`features` float32 [views, n, D]; `labels` int64 [n]; `teacher`: its logits [views, n, classes], or None."""
+    """`features` float32 [views, n, D]; `labels` int64 [n], `UNLABELLED` where only a teacher says what a photo shows;
+    `teacher`: its logits [views, n, classes], or None."""
 
     features: Tensor
     labels: Tensor
@@ -130,7 +139,8 @@ class _Problem:
         self.class_weights = None if options.balance == "none" else balanced_weights(labels, classes)
         self.loss = loss_for(options.balance, labels, classes, options.label_smoothing)
         self.distillation = DistillationLoss(self.loss, options.temperature, options.alpha)
-        self.covariance = _covariance_within(self.rows, self.labels, classes)
+        self.known = self.labels != UNLABELLED
+        self.covariance = _covariance_within(self.rows[self.known], self.labels[self.known], classes)
 
     def fit(self, manner: Manner, validation: Examples | None) -> Fitted:
         """One head: until it gains no more on `validation`, or without that for the whole schedule."""
@@ -168,10 +178,11 @@ class _Problem:
 
     def _start(self, rows: Tensor, weight_decay: float) -> nn.Linear:
         """The nearest-class-mean head, at the scale that is best by what will be made smaller: loss and decay."""
-        weight, bias = class_means(rows, self.labels, self.classes)
+        rows, labels = rows[self.known], self.labels[self.known]
+        weight, bias = class_means(rows, labels, self.classes)
         losses = {}
         for scale in _START_SCALES:
-            loss = self.loss((rows @ weight.T + bias) * scale, self.labels)
+            loss = self.loss((rows @ weight.T + bias) * scale, labels)
             losses[scale] = float(loss + weight_decay / 2 * (weight * scale).square().sum())
         scale = min(losses, key=losses.__getitem__)
         head = nn.Linear(rows.shape[1], self.classes)
@@ -219,7 +230,8 @@ class _Problem:
 
     def _order(self) -> Tensor:
         if self.options.balance == "oversample" and self.class_weights is not None:
-            return torch.multinomial(self.class_weights[self.labels], len(self.rows), replacement=True)
+            chances = drawing_weights(self.labels, self.class_weights)
+            return torch.multinomial(chances, len(self.rows), replacement=True)
         return torch.randperm(len(self.rows))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from app.config import available_cores
 from app.errors import DataError, RequestError
 from app.photos.dataset import Dataset, Part, Sample, read_dataset
+from app.serving.backbone import Backbone
 from app.serving.batching import MAX_BATCH
 from app.serving.mode import Mode
 from app.training.evaluation import evaluate
@@ -126,7 +127,23 @@ def class_indices(mode: Mode) -> dict[str, int]:
 
 def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int, progress: Progress = SILENT) -> Answers:
     """What `mode` says of `samples`. Photos that cannot be read, or have more than `max_pixels`, are left out."""
-    transform = mode.backbone.transform
+    features, read, unreadable = features_of(mode.backbone, samples, max_pixels=max_pixels, progress=progress)
+    labels = torch.tensor([sample.label for sample in read])
+    judged = [mode.judged(part) for part in features.split(MAX_BATCH)]
+    probabilities, sureness = (torch.cat([part[which] for part in judged]) for which in (0, 1))
+    paths = tuple(sample.path for sample in read)
+    return Answers(Predictions(probabilities, labels, paths, sureness), tuple(unreadable))
+
+
+def features_of(
+    backbone: Backbone, samples: Sequence[Sample], *, max_pixels: int, progress: Progress = SILENT
+) -> tuple[Tensor, list[Sample], list[Path]]:
+    """The features `[n, width]` of those of `samples` that can be read, these, and the paths of the others.
+
+    Raises:
+        DataError: none of them can be read.
+    """
+    transform = backbone.transform
 
     def tensor(sample: Sample) -> Tensor | None:
         try:
@@ -135,7 +152,9 @@ def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int, progress:
         except (OSError, RequestError):
             return None
 
-    rows, sure, read, unreadable = [], [], [], []
+    rows: list[Tensor] = []
+    read: list[Sample] = []
+    unreadable: list[Path] = []
     with ThreadPoolExecutor(available_cores(), thread_name_prefix="decoder") as pool:
         for start in range(0, len(samples), MAX_BATCH):
             batch = samples[start : start + MAX_BATCH]
@@ -144,11 +163,8 @@ def answers(mode: Mode, samples: Sequence[Sample], *, max_pixels: int, progress:
             read += [sample for sample, picture in pairs if picture is not None]
             pictures = [picture for _, picture in pairs if picture is not None]
             if pictures:
-                probabilities, sureness = mode.judged(mode.backbone.features(torch.stack(pictures)))
-                rows.append(probabilities)
-                sure.append(sureness)
+                rows.append(backbone.features(torch.stack(pictures)))
             progress.advance(len(batch))
     if not rows:
         raise DataError("None of these photos can be read.")
-    labels, paths = torch.tensor([sample.label for sample in read]), tuple(sample.path for sample in read)
-    return Answers(Predictions(torch.cat(rows), labels, paths, torch.cat(sure)), tuple(unreadable))
+    return torch.cat(rows), read, unreadable

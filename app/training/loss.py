@@ -7,15 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+UNLABELLED = -1
+"""The label of a photo of which only a teacher says what it shows."""
 _TEMPERATURES = torch.logspace(-2, 2, 41, base=10)
 
 
 def balanced_weights(labels: Sequence[int], classes: int) -> Tensor:
     """A weight for each class, float32 `[classes]`: n / (classes * count), as scikit-learn's "balanced".
 
-    A class without photos weighs nothing.
+    A class without photos weighs nothing. Unlabelled photos do not count.
     """
-    counts = torch.bincount(torch.tensor(labels), minlength=classes).float()
+    counts = _counts(labels, classes).float()
     present = counts > 0
     weights = torch.zeros(classes)
     weights[present] = counts.sum() / (present.sum() * counts[present])
@@ -59,15 +61,27 @@ def loss_for(balance: str, labels: Sequence[int], classes: int, label_smoothing:
     - `oversample`, `none`: plain cross-entropy.
     """
     if balance == "adjusted":
-        counts = torch.bincount(torch.tensor(labels), minlength=classes).clamp(min=1)
+        counts = _counts(labels, classes).clamp(min=1)
         return ClassificationLoss(None, label_smoothing, (counts / counts.sum()).log())
     return ClassificationLoss(balanced_weights(labels, classes) if balance == "weights" else None, label_smoothing)
+
+
+def drawing_weights(labels: Tensor, weights: Tensor) -> Tensor:
+    """How often each photo is drawn, float32 `[n]`, by its class's weight; an unlabelled one as often as the mean."""
+    chances = weights[labels.clamp(min=0)]
+    known = labels != UNLABELLED
+    return torch.where(known, chances, chances[known].mean())
+
+
+def _counts(labels: Sequence[int], classes: int) -> Tensor:
+    return torch.bincount(torch.tensor([label for label in labels if label != UNLABELLED]), minlength=classes)
 
 
 class DistillationLoss(nn.Module):
     """alpha * T^2 * KL(teacher || student), both at temperature T, + (1 - alpha) * `hard` (Hinton et al. 2015).
 
-    T^2 keeps the share of the soft part as it is when T changes: its gradients shrink with 1 / T^2.
+    T^2 keeps the share of the soft part as it is when T changes: its gradients shrink with 1 / T^2. A photo whose label
+    is `UNLABELLED` has the soft part alone.
     """
 
     def __init__(self, hard: nn.Module, temperature: float = 4.0, alpha: float = 0.7) -> None:
@@ -80,7 +94,10 @@ class DistillationLoss(nn.Module):
         teacher = functional.log_softmax(teacher_logits.detach() / self.temperature, dim=1)
         divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
         soft = divergence * self.temperature**2
-        hard: Tensor = self.hard(logits, labels)
+        known = labels != UNLABELLED
+        if not known.any():
+            return self.alpha * soft
+        hard: Tensor = self.hard(logits[known], labels[known]) * (known.sum() / len(labels))
         return self.alpha * soft + (1 - self.alpha) * hard
 
 

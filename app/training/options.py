@@ -80,6 +80,9 @@ class Options(BaseModel):
     temperature: Annotated[float, Field(gt=0)] = Field(4.0, description="Of distillation (Hinton et al. 2015).")
     anneal_temperature: bool = Field(False, description="Let that temperature fall to 1 over the epochs.")
     alpha: _Share = Field(0.7, description="The teacher's share of the loss.")
+    unlabelled: str | None = Field(
+        None, description="A folder of photos without labels, for which the teacher alone says what they show."
+    )
 
     accepted: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="The share of known photos that the threshold must let through."

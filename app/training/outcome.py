@@ -54,10 +54,12 @@ class Outcome:
     peak_memory_mb: float
     command: str
     manifest: Manifest
-    choice: Choice
-    cross_validated: CrossValidated
-    unknown: tuple[ScoreFigures, ScoreFigures] | None
+    choice: Choice | None = None
+    cross_validated: CrossValidated | None = None
+    unknown: tuple[ScoreFigures, ScoreFigures] | None = None
     """The score kept, and the plain softmax, on photos judged and on strangers given that chose nothing."""
+    ensemble: dict[str, Any] | None = None
+    """What each member of an ensemble adds and costs, as the report has it."""
 
 
 def metrics_of(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.errors import ModelError
 from app.export.check import milliseconds
 from app.export.formats import Forward
 from app.photos.dataset import Sample
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BASE_MODE, BUILT_IN
 from app.registry.manifest import is_key
 from app.registry.state import active_version, complete_versions
 from app.serving import switching
@@ -103,8 +103,8 @@ def rival(settings: Settings, mode: str, version: str, against: str | None = Non
     Raises:
         ModelError: there is no such mode or version, or the two are the same.
     """
-    if mode == BASE_MODE:
-        raise ModelError(f"The mode {BASE_MODE} is the baseline and is never replaced.")
+    if mode in BUILT_IN:
+        raise ModelError(f"The mode {mode} is the baseline and is never replaced.")
     folder = settings.models_dir / mode
     for name in filter(None, (version, against)):
         if not is_key(mode) or not is_key(name) or name not in complete_versions(folder):
@@ -189,7 +189,7 @@ def _forward(mode: Mode) -> Forward:
 
 def _baseline(base: Mode, photos: Sequence[Photo], pictures: Sequence[Picture], settings: Settings) -> Estimate | None:
     """The share that `imagenet` has right, untouched, when each of its names stands for the class it mostly meant."""
-    known = [photo for photo in photos if photo.learned and photo.path.is_file()]
+    known = [photo for photo in photos if photo.learned and photo.label and photo.path.is_file()]
     known = known[:: max(1, math.ceil(len(known) / _KNOWN_PHOTOS))]
     if not known:
         return None

@@ -28,6 +28,7 @@ _REASONS = (
     (r"all (\d+) epochs done", r"\1 轮全部完成"),
     (r"interrupted; the best so far was kept", "训练被中断，保留了此前最好的结果"),
     (r"fitted in one step", "一步拟合完成"),
+    (r"put together, not trained", "由已有模型组合而成，未经训练"),
     (r"; the best was epoch (\d+)", r"，最好的是第 \1 轮"),
     (r"\.$", "。"),
 )
@@ -86,6 +87,7 @@ def report_json(outcome: Outcome) -> Facts:
             "torch": torch.__version__,
         },
         "command": outcome.command,
+        **({"ensemble": outcome.ensemble} if outcome.ensemble else {}),
     }
 
 
@@ -158,7 +160,7 @@ def _calibration(outcome: Outcome) -> Facts:
         "temperature": temperature,
         "error_before": errors[0],
         "error_after": errors[1],
-        "cross_validated": asdict(outcome.cross_validated),
+        "cross_validated": asdict(outcome.cross_validated) if outcome.cross_validated else None,
     }
 
 
@@ -172,9 +174,11 @@ def _threshold(outcome: Outcome) -> Facts:
     return {**threshold_cost(judged, threshold), "called_unknown": unknown, "curve": curve}
 
 
-def _unknown(outcome: Outcome) -> Facts:
+def _unknown(outcome: Outcome) -> Facts | None:
     """Which score was kept, what all of them were worth, and the kept one on pictures that chose nothing."""
     choice = outcome.choice
+    if choice is None:
+        return None
     judged = outcome.unknown and {"score": asdict(outcome.unknown[0]), "softmax": asdict(outcome.unknown[1])}
     return {
         "score": choice.reference.name,

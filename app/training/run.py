@@ -1,10 +1,9 @@
 """One run, from labelled photos to a version that the server picks up."""
 
 import resource
-import shlex
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from app.config import Settings
 from app.errors import DataError, ModelError
 from app.photos.dataset import Dataset, Part, Sample, fingerprint, read_dataset, split
 from app.photos.examination import Examination, examine
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BUILT_IN
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.state import active_version
 from app.registry.versions import PHOTOS, next_version, write_version
@@ -25,36 +24,16 @@ from app.training.crossfit import answered
 from app.training.device import choose_device
 from app.training.features import FeatureReader
 from app.training.frozen import Frozen
-from app.training.options import TUNED, Options
+from app.training.options import TUNED
+from app.training.order import Order, command_of
 from app.training.outcome import Outcome, Predictions, metrics_of
 from app.training.progress import SILENT, Progress
 from app.training.report import in_chinese, report_files
-from app.training.snapshot import snapshot_of
+from app.training.snapshot import Photo, snapshot_of
 from app.training.state import METRICS, Workspace
 from app.training.strangers import pictures_of
 from app.training.trained import Trained
-
-DEFAULTS = Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed.
-
-    `source`: where labelled photos lie, or, for `retrain`, the photos themselves. Those that lie in `private` are
-    people's own: the report shows none of them, for it would keep what they may take back. `by`: who gives the order,
-    for the history. `unknown`: folders of pictures that show none of the classes.
-    """
-
-    source: Path | Dataset
-    mode: str
-    options: Options = DEFAULTS
-    title_en: str | None = None
-    title_zh: str | None = None
-    resume: bool = False
-    private: Path | None = None
-    by: str = "training"
-    unknown: tuple[Path, ...] = ()
+from app.training.unlabelled import learned_photos, read_unlabelled
 
 
 def train(order: Order, settings: Settings, progress: Progress | None = None) -> Outcome:
@@ -63,9 +42,10 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     Raises:
         DataError: the photos or the order cannot be used. WeightsError: the backbone's weights are not here.
     """
-    if not is_key(order.mode) or order.mode == BASE_MODE:
+    if not is_key(order.mode) or order.mode in BUILT_IN:
         raise DataError(
-            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}."
+            f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, "
+            f"but not {' or '.join(BUILT_IN)}."
         )
     torch.set_num_threads(settings.torch_threads)
     workspace = Workspace(settings.models_dir, order.mode)
@@ -84,6 +64,7 @@ class _Run:
     settings: Settings
     progress: Progress
     workspace: Workspace
+    unlabelled: list[Photo] = field(default_factory=list)
 
     def outcome(self) -> Outcome:
         """All of it, in order."""
@@ -92,15 +73,18 @@ class _Run:
         base = load_base(options.network, self.settings)
         examination, given = self._examine()
         dataset = examination.dataset
+        unlabelled = read_unlabelled(options, dataset, base.transform, self.settings.max_pixels, self.progress)
+        self.unlabelled = learned_photos(unlabelled)
         identity = {
             "options": options.model_dump(),
             "data": fingerprint(dataset),
             "backbone": base.fingerprint,
             "unknown": [str(folder) for folder in self.order.unknown],
         }
+        identity |= {"unlabelled": [photo.sha256 for photo in self.unlabelled]} if unlabelled else {}
         if self.workspace.begin(identity, resume=self.order.resume):
             self.progress.say("Going on where the run was stopped.", "从上次中断的地方继续。")
-        trained = self._train(base, dataset, held_back=not given)
+        trained = self._train(base, dataset, unlabelled, held_back=not given)
         if trained.history:
             reason = trained.stopped_because
             self.progress.say(f"Stopped: {reason}.", f"训练停止：{in_chinese(reason)}。")
@@ -138,7 +122,7 @@ class _Run:
         again = held_back and options.refit and options.recipe not in TUNED
         return ("train", "validation") if again else ("train",)
 
-    def _train(self, base: Base, dataset: Dataset, *, held_back: bool) -> Trained:
+    def _train(self, base: Base, dataset: Dataset, unlabelled: tuple[Sample, ...], *, held_back: bool) -> Trained:
         options = self.order.options
         device = choose_device(options.device, options.precision)
         rough = None
@@ -153,7 +137,7 @@ class _Run:
             workspace=self.workspace,
             progress=self.progress,
         )
-        frozen = Frozen(dataset, held_back, base, reader, options)
+        frozen = Frozen(dataset, held_back, base, reader, options, unlabelled=unlabelled)
         if options.teacher:
             from app.training.teacher import load_teacher
 
@@ -207,7 +191,7 @@ class _Run:
             unknown=calibration.on(held),
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
-        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
+        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned, self.unlabelled)}
         self.progress.advance()
         write_version(
             self.settings.models_dir, manifest, trained.tensors, files, score=calibration.tensors, by=self.order.by
@@ -247,23 +231,8 @@ class _Run:
             metrics=metrics_of(*judged, dataset.classes),
             options={**order.options.model_dump(), "chosen": dict(trained.chosen or {})},
             data_fingerprint=data_fingerprint,
-            parent=_active(mode_folder),
+            parent=parent_of(mode_folder),
         )
-
-
-def command_of(order: Order) -> str:
-    """The command that repeats the run: all that differs from the defaults, and the seed."""
-    if isinstance(order.source, Dataset):
-        return shlex.join(["python", "-m", "app", "retrain", order.mode])
-    words = ["python", "-m", "app", "train", str(order.source), "--mode", order.mode]
-    for name, title in (("--title-en", order.title_en), ("--title-zh", order.title_zh)):
-        words += [name, title] if title else []
-    for folder in order.unknown:
-        words += ["--unknown", str(folder)]
-    for name, value in order.options.model_dump(exclude_defaults=True, exclude={"seed"}).items():
-        flag = name.replace("_", "-")
-        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    return shlex.join([*words, "--seed", str(order.options.seed)])
 
 
 def peak_memory_mb() -> float:
@@ -272,7 +241,8 @@ def peak_memory_mb() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # Linux counts in kilobytes
 
 
-def _active(mode_folder: Path) -> str | None:
+def parent_of(mode_folder: Path) -> str | None:
+    """The version that serves as the next one is made, if any."""
     try:
         return active_version(mode_folder)
     except ModelError:

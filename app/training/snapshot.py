@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -30,16 +31,24 @@ class Photo:
         return content_hash(self.path) == self.sha256
 
 
-def snapshot_of(dataset: Dataset, learned: Collection[Part]) -> bytes:
-    """The file's content. `learned`: the parts that the weights learned from."""
+def snapshot_of(dataset: Dataset, learned: Collection[Part], more: Iterable[Photo] = ()) -> bytes:
+    """The file's content. `learned`: the parts that the weights learned from; `more`: photos of no part, such as
+    unlabelled ones, whose class has no name."""
+    photos = (
+        Photo(part, dataset.classes[sample.label], content_hash(sample.path), part in learned, sample.path.resolve())
+        for part, samples in dataset.parts().items()
+        for sample in samples
+    )
+    return written(chain(photos, more))
+
+
+def written(photos: Iterable[Photo]) -> bytes:
+    """The same of photos that are known already."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for part, samples in dataset.parts().items():
-        known = _YES if part in learned else _NO
-        for sample in samples:
-            label, place = dataset.classes[sample.label], sample.path.resolve()
-            writer.writerow((part, label, content_hash(sample.path), known, place))
+    for photo in photos:
+        writer.writerow((photo.part, photo.label, photo.sha256, _YES if photo.learned else _NO, photo.path))
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 

@@ -13,7 +13,14 @@ from app.training.augmentation import augmentation
 from app.training.device import Device, fitted
 from app.training.features import decoded
 from app.training.frozen import Frozen
-from app.training.loss import ClassificationLoss, DistillationLoss, annealed, balanced_weights, loss_for
+from app.training.loss import (
+    ClassificationLoss,
+    DistillationLoss,
+    annealed,
+    balanced_weights,
+    drawing_weights,
+    loss_for,
+)
 from app.training.schedule import Schedule
 
 _KEPT = 2000
@@ -118,6 +125,7 @@ class Steps:
         """A new order; where the options say so, the rare more often."""
         labels = [sample.label for sample in self.photos.samples]
         if self.frozen.options.balance == "oversample":
-            chances = balanced_weights(labels, len(self.frozen.dataset.classes))[torch.tensor(labels)]
+            weights = balanced_weights(labels, len(self.frozen.dataset.classes))
+            chances = drawing_weights(torch.tensor(labels), weights)
             return torch.multinomial(chances, len(labels), replacement=True)
         return torch.randperm(len(labels))

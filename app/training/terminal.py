@@ -21,16 +21,50 @@ def report_text(facts: Facts) -> str:
         f"{facts['mode']} {facts['version']}: {_headline(facts[part], part)}",
         *_classes(facts[part]["classes"]),
         _confusions(pairs),
+        *ensemble_lines(facts.get("ensemble")),
         f"Calibration error {calibration['error_after']:.1%} (before the temperature of "
         f"{calibration['temperature']:.2f}: {calibration['error_before']:.1%}).",
-        _cross_validated(calibration["cross_validated"]),
+        _cross_validated(calibration["cross_validated"]) if calibration["cross_validated"] else "",
         _threshold(threshold),
-        *_scores(facts["unknown"]),
+        *(_scores(facts["unknown"]) if facts["unknown"] else []),
         f"Why it stopped: {facts['stopped_because']['en'].rstrip('.')}.",
         f"{cost['epochs']} epochs, {cost['seconds']:.1f} s, peak memory {cost['peak_memory_mb']:.0f} MB.",
         f"To repeat it: {facts['command']}",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def ensemble_lines(facts: Facts | None) -> list[str]:
+    """What each member of an ensemble adds and costs; no line for any other version."""
+    if facts is None:
+        return []
+    rows = [("member", "weight", "alone", "without it", "adds", "p", "ms", "adds ms")]
+    for one in facts["members"]:
+        rows.append((f"{one['name']} ({one['network']})", f"{one['weight']:.2f}", *_added(one, one["without"])))
+    together = facts["together"]
+    rows.append(("together", "", _share_of(together), "", "", "", f"{together['milliseconds']:.1f}", ""))
+    if facts["plain"]:
+        seen = {**together, "adds": facts["views_add"], "adds_milliseconds": facts["views_add"]["milliseconds"]}
+        rows.append((f"its {facts['views']} views", "", *_added(seen, facts["plain"])))
+    widths = [max(columns(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return ["  ".join(pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _added(one: Facts, without: Facts | None) -> tuple[str, str, str, str, str, str]:
+    """The cells of one row: how good it is, what is left without it, what it adds, and what it costs."""
+    gain, more = one["adds"], one.get("adds_milliseconds")
+    return (
+        _share_of(one.get("alone") or one),
+        _share_of(without) if without else "–",
+        f"{gain['value'] * 100:+.1f} ({gain['low'] * 100:+.1f} to {gain['high'] * 100:+.1f})" if gain else "–",
+        f"{gain['p']:.2g}" if gain else "–",
+        f"{one['milliseconds']:.1f}",
+        f"{more:+.1f}" if more is not None else "–",
+    )
+
+
+def _share_of(figure: Facts) -> str:
+    return f"{figure['accuracy']:.1%} ({figure['low']:.0%}–{figure['high']:.0%})"
 
 
 def judgement_text(facts: Facts) -> str:

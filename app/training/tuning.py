@@ -117,7 +117,9 @@ class _Tuning:
         self.module.to(self.device.kind, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.at_once = self.frozen.options.batch_size or BATCH
         reader = self.frozen.reader
-        self.photos = Photos(self.frozen.dataset.train, reader.max_pixels, reader.shortest_side)
+        self.photos = Photos(
+            (*self.frozen.dataset.train, *self.frozen.unlabelled), reader.max_pixels, reader.shortest_side
+        )
 
     def stage(self, name: str, trained: list[str]) -> str:
         """Train the head and the layers named; why it stopped."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 LARGEST = 255
@@ -52,5 +53,19 @@ def grad_cam(
         gradients = [torch.autograd.grad(scores[index], watched.last, retain_graph=True)[0] for index in classes]
     weights = torch.cat(gradients).mean((2, 3))
     speaking = torch.einsum("nc,chw->nhw", weights, watched.last.detach()[0]).relu().nan_to_num(0, 0, 0)
+    return _scaled(speaking)
+
+
+def mean_of_maps(maps: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Where several networks look that answer together: one map a class from theirs, by weight, as `grad_cam` gives."""
+    if len(maps) == 1:
+        return maps[0]
+    side = max(one.shape[-1] for one in maps)
+    sized = [functional.interpolate(one.unsqueeze(0).float(), (side, side), mode="bilinear")[0] for one in maps]
+    return _scaled(sum((weight * one for weight, one in zip(weights, sized, strict=True)), start=torch.zeros(())))
+
+
+def _scaled(speaking: Tensor) -> Tensor:
+    """Maps `[n, side, side]`, none below 0, as uint8, the largest value of each 255; all zero stays zero."""
     peaks = speaking.amax((1, 2), keepdim=True)
     return (speaking / peaks.clamp(min=torch.finfo(peaks.dtype).tiny) * LARGEST).round().to(torch.uint8)

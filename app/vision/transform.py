@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
+from torch.nn import functional
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -88,6 +89,18 @@ class Transform(BaseModel):
         scale = np.tile(np.float32(255) * np.asarray(self.std, np.float32), width)
         values = (pixels.reshape(height, -1) - offset) / scale
         return torch.from_numpy(values.reshape(height, width, 3)).permute(2, 0, 1)
+
+    def shown_to(self, other: "Transform", batch: Tensor) -> Tensor:
+        """Pictures `[n, 3, h, w]` that this made, as near as may be to what `other` would have made of the same."""
+        pixels = batch * _three(self.std) + _three(self.mean)
+        if batch.shape[2:] != (other.crop, other.crop):
+            size = (other.crop, other.crop)
+            pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        return (pixels - _three(other.mean)) / _three(other.std)
+
+
+def _three(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values).view(3, 1, 1)
 
 
 def _extent(image: Image.Image) -> tuple[float, float]:

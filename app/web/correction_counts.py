@@ -10,7 +10,7 @@ from app.feedback.database import Database
 from app.feedback.review import count_entries
 from app.feedback.trouble import told
 from app.registry import jobs
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BUILT_IN
 from app.registry.library import ModeRecord, read_mode
 from app.registry.versions import PHOTOS
 from app.serving.manager import ModelManager
@@ -46,7 +46,7 @@ def correction_counts(database: Database, settings: Settings, manager: ModelMana
 
 def _training(models_dir: Path, key: str) -> dict[str, str | None]:
     """The mode's newest version, and what stands in the way of another."""
-    if key == BASE_MODE:
+    if key in BUILT_IN:
         return {"version": None, "obstacle": "base"}
     try:
         record = read_mode(models_dir, key)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from app.config import Settings
 from app.errors import BadParameter
 from app.registry import jobs
-from app.registry.catalog import BASE_MODE
+from app.registry.catalog import BUILT_IN
 from app.registry.library import check_not_base, find_version, read_mode
 from app.web.guard import check_admin, who
 from app.web.schemas_jobs import ExportOrder, PromotionOrder, RetrainingOrder
@@ -46,7 +46,7 @@ def export(mode: str) -> tuple[Response, int]:
     order = _order(ExportOrder)
     if order.version:
         find_version(_settings().models_dir, mode, order.version)
-    elif mode != BASE_MODE:
+    elif mode not in BUILT_IN:
         read_mode(_settings().models_dir, mode)
     name = f"{mode}@{order.version}" if order.version else mode
     return started("export", mode, ["models", "export", name, f"--format={order.format}", "--output", jobs.FILES])

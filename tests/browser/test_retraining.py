@@ -11,7 +11,8 @@ from playwright.sync_api import Locator, Page, expect
 from app.config import Settings
 from app.registry import jobs
 from app.training.options import Options
-from app.training.run import Order, train
+from app.training.order import Order
+from app.training.run import train
 from tests.browser.corrections import correct, forget_corrections
 from tests.browser.test_everyone import violations
 from tests.feedback.correcting import accept

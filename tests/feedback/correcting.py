@@ -42,7 +42,8 @@ def accept(
         session.flush()
         correction = Correction(
             id=uuid.uuid4().hex, request_id=uuid.uuid4().hex, created=now(), mode=mode, version=version, answer="other",
-            confidence=0.5, kind="label" if label else "none", label=label, picture=kept.sha256, status="accepted", final_label=label,
+            confidence=0.5, kind="label" if label else "none", label=label,
+            picture=kept.sha256, status="accepted", final_label=label,
             reviewed=now(), reviewer="a test",
         )  # fmt: skip
         session.add(correction)

@@ -26,9 +26,10 @@ from app.registry.manifest import ManifestLabel
 from app.registry.state import active_version, complete_versions, read_state
 from app.training.gathering import gather, part_of_correction
 from app.training.options import Options
+from app.training.order import Order
 from app.training.progress import Silent
 from app.training.promotion import KEPT_PICTURES
-from app.training.run import Order, train
+from app.training.run import train
 from app.training.snapshot import Photo, read_snapshot
 from tests.feedback.correcting import accept, opened
 from tests.running import ROOT, clean_environment
