@@ -66,6 +66,17 @@ def test_the_only_photo_of_a_class_is_always_learned_from() -> None:
     assert folds(torch.tensor([0, 1, 2])) == []
 
 
+def test_photos_without_a_label_are_learned_from_and_never_judged_by() -> None:
+    labels = torch.tensor([0, 0, -1, 1, 1, -1])
+    for learned, held in folds(labels):
+        assert {2, 5} <= set(learned.tolist())
+        assert not {2, 5} & set(held.tolist())
+    given = examples()
+    mixed = Examples(given.features, torch.cat([given.labels[:-5], torch.full((5,), -1)]))
+    assert len(reference_tensors("knn", mixed, torch.zeros(2, 2))["known"]) == len(given.labels) - 5
+    assert all(-1 not in strangers.labels for _, strangers in left_out(mixed, CLASSES, fit))
+
+
 def test_a_class_left_out_is_a_stranger_to_the_head_and_to_the_known_photos() -> None:
     classes_seen = []
 

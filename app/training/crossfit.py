@@ -14,7 +14,8 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from app.training.head import Examples
-from app.training.references import NAMES, Scores, raw_scores, standard_of, with_joint
+from app.training.loss import UNLABELLED
+from app.training.references import NAMES, Scores, labelled, raw_scores, standard_of, taken, with_joint
 
 FOLDS = 5
 
@@ -55,9 +56,9 @@ def left_out(examples: Examples, classes: int, fit: Fit) -> Iterator[tuple[HeldO
 
     Yields (known, strangers), both answered by a head that saw neither; only plain views are learned from.
     """
-    plain = replace(examples, features=examples.features[:1], teacher=None)
+    plain = labelled(replace(examples, features=examples.features[:1], teacher=None))
     groups = [torch.arange(classes)[start::FOLDS] for start in range(min(FOLDS, classes))]
-    parts = folds(examples.labels)
+    parts = folds(plain.labels)
     for number, group in enumerate(groups):
         strange = torch.isin(plain.labels, group)
         learned, held = (places[~strange[places]] for places in parts[number % len(parts)])
@@ -76,9 +77,11 @@ def left_out(examples: Examples, classes: int, fit: Fit) -> Iterator[tuple[HeldO
 def folds(labels: Tensor, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
     """Stratified folds of photos with `labels` [n]: places to learn from, and places held out.
 
-    The only photo of a class is always learned from; none is held out where no class has two.
+    The only photo of a class is always learned from, and so is one without a label; none is held out where no class has
+    two.
     """
     counts = Counter(labels.tolist())
+    counts[UNLABELLED] = 1
     alone = torch.tensor([place for place, label in enumerate(labels.tolist()) if counts[label] == 1]).long()
     shared = torch.tensor([place for place, label in enumerate(labels.tolist()) if counts[label] > 1]).long()
     if not len(shared):
@@ -88,9 +91,3 @@ def folds(labels: Tensor, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
         warnings.simplefilter("ignore", UserWarning)  # a class of three photos is in three of five folds, and may be
         parts = list(machine.split(shared, labels[shared]))
     return [(torch.cat([shared[learned], alone]), shared[held]) for learned, held in parts]
-
-
-def taken(examples: Examples, places: Tensor) -> Examples:
-    """The photos at `places`, in all their views."""
-    teacher = None if examples.teacher is None else examples.teacher[:, places]
-    return Examples(examples.features[:, places], examples.labels[places], teacher)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from app.registry.manifest import ScoreName, ScoreReference
 from app.serving.score import Score
 from app.training.head import Examples
+from app.training.loss import UNLABELLED
 
 NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 SHRINKAGE = 0.5
@@ -21,6 +22,7 @@ Scores = Mapping[ScoreName, Tensor]
 
 def reference_tensors(name: ScoreName, examples: Examples, standard: Tensor) -> dict[str, Tensor]:
     """The tensors of `serving.score.Score` for one score; only the plain view counts, which is what serving sees."""
+    examples = labelled(examples)
     if name == "knn":
         return {"known": functional.normalize(examples.features[0], dim=1)}
     if name == "mahalanobis":
@@ -52,6 +54,17 @@ def standard_of(known: Scores) -> Tensor:
     both = _parts(known)
     deviation = both.std(dim=0) if len(both) > 1 else torch.ones(2)
     return torch.stack([both.mean(dim=0), deviation.clamp_min(1e-6)])
+
+
+def labelled(examples: Examples) -> Examples:
+    """Without the photos that nobody has named."""
+    return taken(examples, (examples.labels != UNLABELLED).nonzero().flatten())
+
+
+def taken(examples: Examples, places: Tensor) -> Examples:
+    """The photos at `places`, in all their views."""
+    teacher = None if examples.teacher is None else examples.teacher[:, places]
+    return Examples(examples.features[:, places], examples.labels[places], teacher)
 
 
 def _parts(scores: Scores) -> Tensor:
