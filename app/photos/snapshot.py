@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -32,14 +32,20 @@ class Photo:
 
 def snapshot_of(dataset: Dataset, learned: Collection[Part]) -> bytes:
     """The file's content. `learned`: the parts that the weights learned from."""
+    return written(
+        Photo(part, dataset.classes[sample.label], content_hash(sample.path), part in learned, sample.path.resolve())
+        for part, samples in dataset.parts().items()
+        for sample in samples
+    )
+
+
+def written(photos: Iterable[Photo]) -> bytes:
+    """The file's content, of these photos."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for part, samples in dataset.parts().items():
-        known = _YES if part in learned else _NO
-        for sample in samples:
-            label, place = dataset.classes[sample.label], sample.path.resolve()
-            writer.writerow((part, label, content_hash(sample.path), known, place))
+    for one in photos:
+        writer.writerow((one.part, one.label, one.sha256, _YES if one.learned else _NO, one.path))
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
