@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from sklearn.neighbors import NearestCentroid
 from sklearn.svm import LinearSVC
@@ -43,7 +44,8 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
 
 def _prototype(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest class mean as a linear layer: -|x - m|^2 = 2 m.x - |m|^2 - |x|^2, the last the same for every class."""
-    means = torch.from_numpy(NearestCentroid().fit(rows.numpy(), labels.numpy()).centroids_)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of one photo a class it wants the spread, too
+        means = torch.from_numpy(NearestCentroid().fit(rows.numpy(), labels.numpy()).centroids_)
     return 2 * means, -means.square().sum(1)
 
 
