@@ -1,4 +1,4 @@
-"""Few photos: what an episode draws, that the recipes in it are those of scikit-learn, and the mean with its interval."""
+"""Few photos: what an episode draws, that its recipes are those of scikit-learn, and the mean with its interval."""
 
 import json
 from collections.abc import Callable

@@ -33,7 +33,9 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
     """Fit `options.recipe`; every class of 0 … classes - 1 has a photo in `train`."""
     rows, labels = train.features.flatten(0, 1), train.labels.repeat(len(train.features))
     if options.recipe == "knn":
-        return _neighbours(rows, labels, classes, options.neighbours * len(train.features))
+        # Of few photos: were all of a class and more to vote, the others would outvote them however alike they are.
+        neighbours = min(options.neighbours, max(1, len(train.labels) // classes))
+        return _neighbours(rows, labels, classes, neighbours * len(train.features))
     scale = float(rows.norm(dim=1).mean())
     weight, bias = (
         _prototype(rows / scale, labels) if options.recipe == "prototype" else _svm(rows / scale, labels, options)
