@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.class_command import add_class_command
 from app.config import read_settings
 from app.threshold_command import threshold_command
 from app.training.promote_command import promote_command
@@ -177,3 +178,4 @@ models.add_command(trial_command)
 models.add_command(promote_command)
 models.add_command(compare_command)
 models.add_command(threshold_command)
+models.add_command(add_class_command)

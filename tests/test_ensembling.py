@@ -17,6 +17,7 @@ from app.__main__ import main
 from app.config import Settings
 from app.errors import DataError, ModelError
 from app.photos.dataset import read_dataset
+from app.photos.snapshot import read_snapshot, snapshot_of
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.state import active_version
 from app.registry.versions import PHOTOS, next_version, read_version, write_version
@@ -41,7 +42,6 @@ from app.training.options import Options
 from app.training.order import Order
 from app.training.outcome import Outcome
 from app.training.run import train
-from app.training.snapshot import read_snapshot, snapshot_of
 from app.training.terminal import report_text
 
 

@@ -223,3 +223,10 @@ def test_the_plain_view_weighs_as_much_as_all_varied_ones() -> None:
     shares = torch.softmax(logits, dim=1)[torch.arange(80), torch.cat([labels, labels])]
     assert shares.min() > 0.4
     assert shares.max() < 0.6
+
+
+def test_of_single_photos_the_nearest_neighbour_alone_decides() -> None:
+    """With five voters of five photos every class would have one vote, whatever the picture."""
+    photos = torch.eye(5) + 0.1
+    classic = fit_classic(Examples(photos[None], torch.arange(5)), 5, Options(recipe="knn", neighbours=5))
+    assert (classic.neighbours, classic.head.logits(photos).argmax(1).tolist()) == (1, [0, 1, 2, 3, 4])

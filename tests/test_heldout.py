@@ -7,8 +7,8 @@ from PIL import Image
 
 from app.errors import DataError
 from app.photos.dataset import Dataset, Part, Sample
+from app.photos.snapshot import PHOTOS, Photo, read_snapshot, snapshot_of
 from app.training.heldout import held_out
-from app.training.snapshot import PHOTOS, Photo, read_snapshot, snapshot_of
 
 
 def picture(path: Path, shade: int) -> Path:

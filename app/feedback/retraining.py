@@ -126,8 +126,8 @@ def _active_folder(models_dir: Path, mode: str) -> Path:
 
 
 def _gather(folder: Path, manifest: Manifest, accepted: Iterable[AcceptedPicture], private: Path) -> "Gathered":
+    from app.photos.snapshot import Photo, read_snapshot
     from app.training.gathering import gather
-    from app.training.snapshot import Photo, read_snapshot
 
     own = read_snapshot(folder)
     if own is None:

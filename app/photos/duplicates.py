@@ -52,7 +52,11 @@ def look_at(path: Path, max_pixels: int) -> Look:
         RequestError: it is no picture, damaged, or has more than `max_pixels`.
         OSError: it cannot be read from the disk.
     """
-    data = path.read_bytes()
+    return look_of(path.read_bytes(), max_pixels)
+
+
+def look_of(data: bytes, max_pixels: int) -> Look:
+    """The same of a file's content. Raises RequestError as `look_at`."""
     picture = decode(data, max_pixels=max_pixels, shortest_side=SIDE // 2)
     small = picture.image.resize((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BOX)
     thumbnail = np.asarray(small, dtype=np.uint8)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from sklearn.neighbors import NearestCentroid
 from sklearn.svm import LinearSVC
@@ -32,7 +33,9 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
     """Fit `options.recipe`; every class of 0 … classes - 1 has a photo in `train`."""
     rows, labels = train.features.flatten(0, 1), train.labels.repeat(len(train.features))
     if options.recipe == "knn":
-        return _neighbours(rows, labels, classes, options.neighbours * len(train.features))
+        # Of few photos: were all of a class and more to vote, the others would outvote them however alike they are.
+        neighbours = min(options.neighbours, max(1, len(train.labels) // classes))
+        return _neighbours(rows, labels, classes, neighbours * len(train.features))
     scale = float(rows.norm(dim=1).mean())
     weight, bias = (
         _prototype(rows / scale, labels) if options.recipe == "prototype" else _svm(rows / scale, labels, options)
@@ -43,7 +46,8 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
 
 def _prototype(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest class mean as a linear layer: -|x - m|^2 = 2 m.x - |m|^2 - |x|^2, the last the same for every class."""
-    means = torch.from_numpy(NearestCentroid().fit(rows.numpy(), labels.numpy()).centroids_)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of one photo a class it wants the spread, too
+        means = torch.from_numpy(NearestCentroid().fit(rows.numpy(), labels.numpy()).centroids_)
     return 2 * means, -means.square().sum(1)
 
 

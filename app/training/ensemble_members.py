@@ -13,6 +13,7 @@ from app.errors import DataError, ModelError
 from app.export.check import milliseconds
 from app.export.formats import Forward
 from app.photos.dataset import Dataset, Sample, content_hash, read_dataset
+from app.photos.snapshot import Photo, read_snapshot
 from app.registry.catalog import BUILT_IN
 from app.registry.manifest import Manifest, ViewsName
 from app.registry.versions import read_version
@@ -22,7 +23,6 @@ from app.serving.mode import Mode
 from app.serving.served import served_modes
 from app.training.judging import features_of, translated
 from app.training.progress import Progress
-from app.training.snapshot import Photo, read_snapshot
 
 _PICTURE = (640, 480)
 """What is timed: a photo of this size, from its pixels to the answer."""

@@ -13,6 +13,7 @@ import torch
 from app.config import Settings
 from app.errors import DataError
 from app.photos.dataset import Dataset, fingerprint
+from app.photos.snapshot import written
 from app.registry.catalog import BUILT_IN, Entry
 from app.registry.manifest import BackboneReference, Manifest, MemberReference, Title, ViewsName, is_key
 from app.registry.versions import PHOTOS, for_member, next_version, write_version
@@ -37,7 +38,6 @@ from app.training.progress import SILENT, Progress
 from app.training.report import Facts, report_files
 from app.training.run import parent_of, peak_memory_mb
 from app.training.separation import accepted_shares
-from app.training.snapshot import written
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from app.config import read_settings
+from app.training.episodes_command import print_episodes, with_episodes
 
 _PARTS = {"train": "train", "val": "validation", "test": "test", "all": "all"}
 
@@ -26,8 +28,23 @@ _PARTS = {"train": "train", "val": "validation", "test": "test", "all": "all"}
     help="A folder of pictures that show none of MODE's classes. May be given several times.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-def evaluate_command(mode: str, data: Path, part: str | None, unknown: tuple[Path, ...], as_json: bool) -> None:
-    """Judge MODE (or MODE@VERSION) on the labelled photos of DATA: folders, lists or a zip, as for train."""
+@with_episodes
+def evaluate_command(
+    mode: str,
+    data: Path,
+    part: str | None,
+    unknown: tuple[Path, ...],
+    as_json: bool,
+    **episodic: Any,  # noqa: ANN401
+) -> None:
+    """Judge MODE (or MODE@VERSION) on the labelled photos of DATA: folders, lists or a zip, as for train.
+
+    With --episodes: judge the recipes instead, on the network of MODE, as if there were only few photos of DATA.
+    """
+    if episodic["episodes"]:
+        if part:
+            raise click.UsageError("Episodes are drawn from all photos of DATA: leave --part out.")
+        return print_episodes(mode, data, episodic, as_json=as_json)
     settings = read_settings()
     from app.serving.served import served_mode
     from app.training.judging import judge
@@ -36,6 +53,7 @@ def evaluate_command(mode: str, data: Path, part: str | None, unknown: tuple[Pat
     loaded = served_mode(mode, settings)
     facts = judge(loaded, data, max_pixels=settings.max_pixels, part=_PARTS[part] if part else None, unknown=unknown)
     click.echo(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else judgement_text(facts))
+    return None
 
 
 @click.command("compare")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from app.errors import DataError
 from app.photos.dataset import Dataset, Part, Sample
+from app.photos.snapshot import Photo
 from app.registry.manifest import ManifestLabel
-from app.training.snapshot import Photo
 
 ENOUGH_FOR_A_CLASS = 5
 """Training photos without which a new class is not begun: from fewer a head learns the photos, not the thing."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.photos.dataset import content_hash, read_dataset
+from app.photos.snapshot import Photo, read_snapshot
 from app.training.judging import judged_part
-from app.training.snapshot import Photo, read_snapshot
 
 
 @dataclass(frozen=True, slots=True)

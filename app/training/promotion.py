@@ -13,6 +13,7 @@ from app.errors import ModelError
 from app.export.check import milliseconds
 from app.export.formats import Forward
 from app.photos.dataset import Sample
+from app.photos.snapshot import Photo, read_snapshot
 from app.registry.catalog import BASE_MODE, BUILT_IN
 from app.registry.manifest import is_key
 from app.registry.state import active_version, complete_versions
@@ -24,7 +25,6 @@ from app.training.evaluation import Estimate, wilson
 from app.training.heldout import HeldOut, Picture, held_out
 from app.training.judging import Answers, answers, class_indices
 from app.training.progress import SILENT, Progress
-from app.training.snapshot import Photo, read_snapshot
 from app.training.verdict import MOST_SLOWER, Answered, Verdict, no_pictures, verdict
 
 KEPT_PICTURES = Path(".feedback") / "pictures"

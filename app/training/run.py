@@ -14,6 +14,7 @@ from app.config import Settings
 from app.errors import DataError, ModelError
 from app.photos.dataset import Dataset, Part, Sample, fingerprint, read_dataset, split
 from app.photos.examination import Examination, examine
+from app.photos.snapshot import Photo, snapshot_of
 from app.registry.catalog import BUILT_IN
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title, is_key
 from app.registry.state import active_version
@@ -29,7 +30,6 @@ from app.training.order import Order, command_of
 from app.training.outcome import Outcome, Predictions, metrics_of
 from app.training.progress import SILENT, Progress
 from app.training.report import in_chinese, report_files
-from app.training.snapshot import Photo, snapshot_of
 from app.training.state import METRICS, Workspace
 from app.training.strangers import pictures_of
 from app.training.trained import Trained

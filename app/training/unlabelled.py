@@ -8,10 +8,10 @@ from app.config import available_cores
 from app.errors import DataError, RequestError
 from app.photos.dataset import Dataset, Sample, content_hash
 from app.photos.files import find_pictures
+from app.photos.snapshot import Photo
 from app.training.loss import UNLABELLED
 from app.training.options import CLASSIC, Options
 from app.training.progress import Progress
-from app.training.snapshot import Photo
 from app.vision.picture import decode
 from app.vision.transform import Transform
 

@@ -25,12 +25,14 @@ from app.serving.explanation import NotExplained
 from app.web import (
     modes_operations,
     schemas_albums,
+    schemas_classes,
     schemas_corrections,
     schemas_jobs,
     schemas_trials,
     schemas_versions,
 )
 from app.web.openapi_albums import album_paths
+from app.web.openapi_classes import class_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
@@ -99,7 +101,7 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    rooms = (schemas_corrections, schemas_trials, schemas_jobs, schemas_versions, schemas_albums)
+    rooms = (schemas_corrections, schemas_trials, schemas_jobs, schemas_versions, schemas_albums, schemas_classes)
     pieces = models_json_schema(
         [(schema, "serialization") for schema in (*SCHEMAS, *(one for room in rooms for one in room.ANSWERS))]
         + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
@@ -123,6 +125,7 @@ def describe(version: str) -> dict[str, Any]:
             **modes_operations.paths(),
             **trial_paths(),
             **version_paths(),
+            **class_paths(),
             **job_paths(),
             **report_paths(),
             **album_paths(),

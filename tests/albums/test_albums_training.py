@@ -22,9 +22,9 @@ from app.photos.album_photos import (
 )
 from app.photos.album_training import held_out, problem_of, write_lists
 from app.photos.dataset import read_dataset
+from app.photos.snapshot import PHOTOS, read_snapshot, snapshot_of
 from app.registry.manifest import ManifestLabel
 from app.training.gathering import gather
-from app.training.snapshot import PHOTOS, read_snapshot, snapshot_of
 from tests.albums.photos import ids, kept, kept_again, pets
 
 # What training reads

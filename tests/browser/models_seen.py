@@ -12,6 +12,7 @@ from torch import Tensor
 from app.feedback.database import Database
 from app.feedback.tables import Correction
 from app.photos.dataset import Dataset, Sample
+from app.photos.snapshot import PHOTOS, snapshot_of
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.state import activate
 from app.registry.versions import write_version
@@ -20,7 +21,6 @@ from app.serving.manager import ModelManager
 from app.training.evaluation import evaluate
 from app.training.outcome import Predictions
 from app.training.report import threshold_cost
-from app.training.snapshot import PHOTOS, snapshot_of
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 170, 50), "blue": (30, 50, 200)}
 CHINESE = ("红", "绿", "蓝")

@@ -22,6 +22,7 @@ from app.feedback.database import Database
 from app.feedback.pictures import folder_of
 from app.feedback.retraining import Retrained, retrain, wait_for
 from app.feedback.tables import Correction
+from app.photos.snapshot import Photo, read_snapshot
 from app.registry.manifest import ManifestLabel
 from app.registry.state import active_version, complete_versions, read_state
 from app.training.gathering import gather, part_of_correction
@@ -30,7 +31,6 @@ from app.training.order import Order
 from app.training.progress import Silent
 from app.training.promotion import KEPT_PICTURES
 from app.training.run import train
-from app.training.snapshot import Photo, read_snapshot
 from tests.feedback.correcting import accept, opened
 from tests.running import ROOT, clean_environment
 
