@@ -127,6 +127,13 @@ def test_given_or_equal_weights_need_no_folds_but_for_the_temperature() -> None:
     torch.testing.assert_close(calibrated(probabilities[0], 1.0), probabilities[0])
 
 
+@pytest.fixture(autouse=True)
+def _time_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each costs is not what these tests are about."""
+    monkeypatch.setattr("app.export.check._ROUNDS", 1)
+    monkeypatch.setattr("app.export.check._PASSES", 1)
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Six photos of each of two colours to learn from, four to choose by, five to judge by."""
