@@ -80,7 +80,7 @@ def test_the_next_version_has_one_more_class_and_waits_to_be_promoted(taught: Se
 def test_old_photos_keep_their_answers_and_new_ones_are_known(taught: Settings) -> None:
     addition = add(taught)
     assert addition.old is not None
-    assert (addition.old.part, addition.old.judged, addition.old.changed, addition.old.lost) == ("validation", 12, 0, 0)
+    assert (addition.old.part, addition.old.judged, addition.old.lost) == ("validation", 12, 0)
     assert addition.right == 5
     old, new = loaded(taught, "v1"), loaded(taught, "v2")
     names = [label.label for label in new.labels]

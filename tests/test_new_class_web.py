@@ -13,11 +13,13 @@ from jsonschema import Draft202012Validator
 
 from app import create_app
 from app.config import Settings
+from app.photos.snapshot import read_snapshot, written
 from tests.adding import photo
 from tests.asking import post, refused
 from tests.conftest import write_head
 
 YELLOW = [photo("yellow", number) for number in range(6)]
+OTHERS = [photo("yellow", number) for number in range(20, 24)]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     app = create_app(Settings(models_dir=tmp_path_factory.mktemp("models"), admin_token="let me in"), wait=True)
     app.testing = False
     manager = app.extensions["recogniser"].manager
-    write_head(models_of(app), "colours", manager.mode("imagenet"), ["red", "green", "blue"], ["红", "绿", "蓝"])
+    base = manager.mode("imagenet")
+    folder = write_head(models_of(app), "colours", base, ["red", "green", "blue"], ["红", "绿", "蓝"])
+    (folder / "photos.csv").write_bytes(written([]))
     manager.refresh()
     yield app
     app.extensions["recogniser"].close()
@@ -63,7 +67,11 @@ def test_a_class_is_added_waits_and_keeps_its_photos_as_pixels_only(app: Flask, 
     assert (body["label"], body["photos"], body["active"], body["parent"]) == ("violet", 5, False, "v1")
     assert admin.get("/api/modes/colours").json["active"] == "v1"
     kept = sorted((models_of(app) / ".classes" / "colours").iterdir())
-    assert not kept or all(path.read_bytes()[:3] == b"\xff\xd8\xff" for path in kept)
+    assert len(kept) == 5
+    assert all(path.read_bytes()[:3] == b"\xff\xd8\xff" for path in kept)
+    listed = read_snapshot(models_of(app) / "colours" / body["version"]) or ()
+    assert sorted(photo.path for photo in listed) == [path.resolve() for path in kept]
+    assert all(photo.is_there() for photo in listed)
 
 
 def test_promoted_at_once_it_answers_the_next_picture(admin: FlaskClient) -> None:
@@ -99,7 +107,7 @@ def test_what_cannot_be_added_is_refused(
 
 
 def test_what_is_wrong_with_a_photo_is_told_in_the_callers_language(admin: FlaskClient) -> None:
-    files = [(io.BytesIO(data), f"{number}.png") for number, data in enumerate([*YELLOW[:4], b"no photo"])]
+    files = [(io.BytesIO(data), f"{number}.png") for number, data in enumerate([*OTHERS, b"no photo"])]
     response = admin.post("/api/modes/colours/classes?lang=zh", data={"file": files, "label": "pink"})
     assert "4.png" in response.json["detail"]
     assert "可用的只有 4 张" in response.json["detail"]

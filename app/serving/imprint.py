@@ -16,7 +16,7 @@ from torch import Tensor
 from app.errors import ModelError
 from app.serving.head import Head, LinearHead, NeighbourHead
 
-MOST_LOST = 0.02
+MOST_LOST = 0.025
 """The most of the old photos, as a share, that the new class may take when its bias is set."""
 _SAME_SCALE = 1e-3
 

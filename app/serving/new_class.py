@@ -31,8 +31,8 @@ from app.vision.networks import build, join
 
 ADDED = "added.json"
 """Beside the manifest of such a version: what came of it."""
-MOST_OLD = 64
-"""Old photos that the new class is weighed against, and again as many that show what changed: a second of work each."""
+MOST_WEIGHED, MOST_JUDGED = 48, 32
+"""Old photos that the new class is weighed against, and others that show what changed: together a second of work."""
 LONGEST_LABEL = 64
 
 Load = Callable[[Entry], Mode]
@@ -182,7 +182,7 @@ def _old_features(before: _Before, new: _New, settings: Settings) -> tuple[Tenso
     if not isinstance(before.mode.head, LinearHead):
         return None, 0
     learned = [photo for photo in before.photos or () if photo.learned]
-    found = seen(before.mode, some_of(learned, MOST_OLD), settings.max_pixels).features
+    found = seen(before.mode, some_of(learned, MOST_WEIGHED), settings.max_pixels).features
     if not len(found) and "known" in before.score:
         found = before.score["known"].float() * new.plain.norm(dim=1).mean()
     return (found, len(found)) if len(found) else (None, 0)
@@ -222,7 +222,7 @@ def _unseen(before: _Before, new: _New, old: Tensor | None, order: Order) -> tup
 
 def _old_answers(before: _Before, head: Head, settings: Settings) -> OldAnswers | None:
     part, photos = held_out_part(before.photos or ())
-    found = seen(before.mode, some_of(photos, MOST_OLD), settings.max_pixels)
+    found = seen(before.mode, some_of(photos, MOST_JUDGED), settings.max_pixels)
     if part is None or not found.photos:
         return None
     names = [label.label for label in before.manifest.labels]

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-from sklearn.neighbors import NearestCentroid
 from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional
@@ -33,8 +31,9 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
     """Fit `options.recipe`; every class of 0 … classes - 1 has a photo in `train`."""
     rows, labels = train.features.flatten(0, 1), train.labels.repeat(len(train.features))
     if options.recipe == "knn":
-        # Of few photos: were all of a class and more to vote, the others would outvote them however alike they are.
-        neighbours = min(options.neighbours, max(1, len(train.labels) // classes))
+        # Of few photos: were as many to vote as there are, all classes would have the same; and two often disagree.
+        fewer = max(1, len(train.labels) // classes)
+        neighbours = options.neighbours if fewer >= options.neighbours else fewer - (fewer % 2 == 0)
         return _neighbours(rows, labels, classes, neighbours * len(train.features))
     scale = float(rows.norm(dim=1).mean())
     weight, bias = (
@@ -46,8 +45,7 @@ def fit_classic(train: Examples, classes: int, options: Options) -> Classic:
 
 def _prototype(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest class mean as a linear layer: -|x - m|^2 = 2 m.x - |m|^2 - |x|^2, the last the same for every class."""
-    with np.errstate(invalid="ignore", divide="ignore"):  # of one photo a class it wants the spread, too
-        means = torch.from_numpy(NearestCentroid().fit(rows.numpy(), labels.numpy()).centroids_)
+    means = torch.stack([rows[labels == label].mean(dim=0) for label in range(int(labels.max()) + 1)])
     return 2 * means, -means.square().sum(1)
 
 
