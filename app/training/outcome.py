@@ -1,13 +1,16 @@
 """What a run of training leaves behind: the report is written from this, and from nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from app.photos.dataset import Dataset
 from app.photos.findings import Finding
 from app.registry.manifest import Manifest
+from app.training.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The options to train with, and what the report says of the search for them; nothing where there was none."""
+
+    options: Options
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished run. `test` is None where the data had no test part; `history` is empty where nothing was iterated."""
 
@@ -49,3 +60,7 @@ class Outcome:
     peak_memory_mb: float
     command: str
     manifest: Manifest
+    search: Mapping[str, Any] | None = None
+    """What was tried before, where better options were looked for: facts of the report."""
+    smaller: Mapping[str, Any] | None = None
+    """What pruning, or fine-tuning for int8, saved and cost: facts of the report."""

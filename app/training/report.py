@@ -85,6 +85,8 @@ def report_json(outcome: Outcome) -> Facts:
             "torch": torch.__version__,
         },
         "command": outcome.command,
+        "search": outcome.search,
+        "smaller": outcome.smaller,
     }
 
 

@@ -1,12 +1,12 @@
 """One run, from labelled photos to a version that the server picks up."""
 
 import resource
-import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,34 +25,16 @@ from app.training.device import choose_device
 from app.training.evaluation import choose_threshold, evaluate, fit_temperature
 from app.training.features import FeatureReader
 from app.training.frozen import Frozen
-from app.training.options import TUNED, Options
-from app.training.outcome import Outcome, Predictions
+from app.training.options import TUNED
+from app.training.order import Order, command_of
+from app.training.outcome import Found, Outcome, Predictions
 from app.training.progress import SILENT, Progress
-from app.training.report import in_chinese, report_files
+from app.training.report import Facts, in_chinese, report_files
 from app.training.snapshot import snapshot_of
-from app.training.state import METRICS, Workspace
+from app.training.state import METRICS, SEARCH, UNPACKED, Workspace
 from app.training.trained import Trained
 
-DEFAULTS = Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be taught: photos, the mode's key and titles, options; `resume` goes on with a run that was killed.
-
-    `source`: where labelled photos lie, or, for `retrain`, the photos themselves. Those that lie in `private` are
-    people's own: the report shows none of them, for it would keep what they may take back. `by`: who gives the order,
-    for the history.
-    """
-
-    source: Path | Dataset
-    mode: str
-    options: Options = DEFAULTS
-    title_en: str | None = None
-    title_zh: str | None = None
-    resume: bool = False
-    private: Path | None = None
-    by: str = "training"
+__all__ = ["Order", "help_search", "train"]
 
 
 def train(order: Order, settings: Settings, progress: Progress | None = None) -> Outcome:
@@ -65,6 +47,8 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
         raise DataError(
             f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, but not {BASE_MODE}."
         )
+    if (order.options.prune or order.options.qat) and order.options.recipe not in TUNED:
+        raise DataError("--prune and --qat change the backbone: they need --recipe staged or full.")
     torch.set_num_threads(settings.torch_threads)
     workspace = Workspace(settings.models_dir, order.mode)
     finished = False
@@ -74,6 +58,21 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     finally:
         workspace.close(clear=finished)
     return outcome
+
+
+def help_search(order: Order, settings: Settings, progress: Progress) -> Facts:
+    """Try options for a search that another process makes, and write no version; what its study holds by then.
+
+    Raises:
+        DataError: as `train`, or there is no such search.
+    """
+    torch.set_num_threads(settings.torch_threads)
+    with TemporaryDirectory(prefix="wanwu-help-") as scratch:
+        workspace = Workspace(Path(scratch), order.mode)
+        try:
+            return _Run(order, settings, progress, workspace).found()[2].facts
+        finally:
+            workspace.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +94,33 @@ class _Run:
     def outcome(self) -> Outcome:
         """All of it, in order."""
         began = time.perf_counter()
-        options = self.order.options
-        base = load_base(options.network, self.settings)
-        examination, given = self._examine()
-        dataset = examination.dataset
+        examination, frozen, found = self.found()
+        self.order = replace(self.order, options=found.options)
+        frozen = replace(frozen, options=found.options)
+        options, dataset, base, given = found.options, frozen.dataset, frozen.base, not frozen.held_back
         identity = {"options": options.model_dump(), "data": fingerprint(dataset), "backbone": base.fingerprint}
         if self.workspace.begin(identity, resume=self.order.resume):
             self.progress.say("Going on where the run was stopped.", "从上次中断的地方继续。")
-        trained = self._train(base, dataset, held_back=not given)
+        trained = self._train(frozen)
         if trained.history:
             reason = trained.stopped_because
             self.progress.say(f"Stopped: {reason}.", f"训练停止：{in_chinese(reason)}。")
         self.workspace.log(trained.history, afresh=True)
+        trained = replace(trained, search=found.facts or None)
         return self._write(base, examination, trained, str(identity["data"]), self._learned(held_back=not given), began)
+
+    def found(self) -> tuple[Examination, Frozen, Found]:
+        """The photos looked over, the backbone to read them through, and the options: those given, or those found."""
+        order = self.order
+        base = load_base(order.options.network, self.settings)
+        examination, given = self._examine()
+        frozen = self._frozen(base, examination.dataset, held_back=not given)
+        if order.search is None:
+            return examination, frozen, Found(order.options, {})
+        from app.training.searching import search  # Optuna takes a second to import
+
+        folder = self.settings.models_dir / ".training" / order.mode / SEARCH
+        return examination, frozen, search(order.search, frozen, folder, resume=order.resume)
 
     def _examine(self) -> tuple[Examination, bool]:
         """The photos, looked over; and whether a validation part was given."""
@@ -115,7 +128,7 @@ class _Run:
         options = order.options
         dataset = order.source
         if isinstance(dataset, Path):
-            dataset = read_dataset(dataset, validation_share=0, workspace=self.workspace.folder / "photos")
+            dataset = read_dataset(dataset, validation_share=0, workspace=self.workspace.folder / UNPACKED)
         given = bool(dataset.validation)
         if not given:
             kept, taken = split(dataset.train, share=options.validation_share, seed=options.seed)
@@ -140,11 +153,24 @@ class _Run:
         again = held_back and options.refit and options.recipe not in TUNED
         return ("train", "validation") if again else ("train",)
 
-    def _train(self, base: Base, dataset: Dataset, *, held_back: bool) -> Trained:
+    def _train(self, frozen: Frozen) -> Trained:
+        options = frozen.options
+        device = choose_device(options.device, options.precision)
+        if options.teacher:
+            from app.training.teacher import load_teacher
+
+            frozen = replace(frozen, teacher=load_teacher(frozen, self.settings, device))
+        if options.recipe not in TUNED:
+            return frozen.train()
+        from app.training.tuning import tune
+
+        return tune(frozen, device, self.workspace, self.progress)
+
+    def _frozen(self, base: Base, dataset: Dataset, *, held_back: bool) -> Frozen:
         options = self.order.options
         device = choose_device(options.device, options.precision)
         rough = None
-        if options.precision == "auto" and options.augmentation != "none":
+        if options.precision == "auto" and (options.augmentation != "none" or self.order.search):
             rough = rough_forward_of(base.network, base.transform, device)
         reader = FeatureReader(
             forward=forward_of(base.network, base.transform, device),
@@ -155,16 +181,7 @@ class _Run:
             workspace=self.workspace,
             progress=self.progress,
         )
-        frozen = Frozen(dataset, held_back, base, reader, options)
-        if options.teacher:
-            from app.training.teacher import load_teacher
-
-            frozen = replace(frozen, teacher=load_teacher(frozen, self.settings, device))
-        if options.recipe not in TUNED:
-            return frozen.train()
-        from app.training.tuning import tune
-
-        return tune(frozen, device, self.workspace, self.progress)
+        return Frozen(dataset, held_back, base, reader, options)
 
     def _write(
         self,
@@ -182,6 +199,9 @@ class _Run:
         test = None
         if dataset.test:
             test = _predictions(trained.logits("test", dataset.test), temperature, dataset.test)
+        smaller = None
+        if trained.smaller:
+            smaller = trained.smaller.table(dataset, max_pixels=self.settings.max_pixels, progress=self.progress)
         self.progress.start("writing the report", 1)
         judged = _Judged(temperature, validation, test)
         manifest = self._manifest(base, dataset, trained, judged, data_fingerprint)
@@ -199,6 +219,8 @@ class _Run:
             peak_memory_mb=peak_memory_mb(),
             command=command_of(self.order),
             manifest=manifest,
+            search=trained.search,
+            smaller=smaller,
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
@@ -233,19 +255,6 @@ class _Run:
             data_fingerprint=data_fingerprint,
             parent=_active(mode_folder),
         )
-
-
-def command_of(order: Order) -> str:
-    """The command that repeats the run: all that differs from the defaults, and the seed."""
-    if isinstance(order.source, Dataset):
-        return shlex.join(["python", "-m", "app", "retrain", order.mode])
-    words = ["python", "-m", "app", "train", str(order.source), "--mode", order.mode]
-    for name, title in (("--title-en", order.title_en), ("--title-zh", order.title_zh)):
-        words += [name, title] if title else []
-    for name, value in order.options.model_dump(exclude_defaults=True, exclude={"seed"}).items():
-        flag = name.replace("_", "-")
-        words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    return shlex.join([*words, "--seed", str(order.options.seed)])
 
 
 def peak_memory_mb() -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from app.photos.dataset import Sample
 from app.training.outcome import EpochRecord
+from app.training.smaller import Smaller
 
 Answers = Callable[[str, tuple[Sample, ...]], Tensor]
 """The name of a part and its photos to logits `[n, classes]`."""
@@ -28,3 +29,7 @@ class Trained:
     neighbours: int = 5
     chosen: Mapping[str, Any] | None = None
     """What the recipe chose by itself, for the manifest's options."""
+    search: Mapping[str, Any] | None = None
+    """What a search for its options tried, for the report."""
+    smaller: Smaller | None = None
+    """The networks before and after pruning, or fine-tuning for int8."""
