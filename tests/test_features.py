@@ -12,7 +12,7 @@ from app.photos.dataset import Sample
 from app.training.augmentation import augmentation
 from app.training.features import CHUNK, FeatureReader, Views, one_ahead, views_for
 from app.training.progress import Silent
-from app.training.state import Workspace
+from app.training.state import UNPACKED, Workspace
 from app.vision.transform import IMAGENET
 
 
@@ -90,3 +90,15 @@ def test_one_chunk_is_made_ahead_and_order_is_kept() -> None:
 @pytest.mark.parametrize(("photos", "views"), [(1, 16), (40, 16), (270, 7), (5000, 4)])
 def test_few_photos_are_seen_in_many_views(photos: int, views: int) -> None:
     assert views_for(photos) == views
+
+
+def test_photos_that_were_unpacked_for_a_run_outlive_its_start(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "mode")
+    photo, stale = workspace.folder / UNPACKED / "zip-1" / "a.jpg", workspace.folder / "train-0.features"
+    photo.parent.mkdir(parents=True)
+    photo.touch()
+    stale.touch()
+    assert not workspace.begin({}, resume=False)
+    workspace.close()
+    assert photo.is_file()
+    assert not stale.exists()

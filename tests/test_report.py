@@ -191,3 +191,20 @@ def test_a_curve_that_rises_is_drawn_rising_inside_the_frame() -> None:
 def test_why_it_stopped_is_said_in_chinese_too(tmp_path: Path, reason: str, chinese: str) -> None:
     outcome = replace(drawn_outcome(tmp_path), stopped_because=reason)
     assert report_json(outcome)["stopped_because"] == {"en": reason, "zh": chinese}
+
+
+def test_what_was_tried_and_what_became_smaller_stands_in_the_page_and_the_terminal(tmp_path: Path) -> None:
+    tried = [{"trial": 3, "figure": 0.25, "right": 0.75, "changes": {"recipe": "knn"}}]
+    search = {"verdict": {"en": "Tried much.", "zh": "试了很多。"}, "folds": 5, "photos": 9, "top": tried}
+    row = {"name": "pruned", "precision": "float32", "megabytes": 31.5, "milliseconds": 9.5, "right": 4, "served": True}
+    row |= {"accuracy": {"value": 4 / 6, "low": 0.3, "high": 0.9}}
+    smaller = {"verdict": {"en": "Worth it.", "zh": "值得。"}, "n": 6, "threads": 1, "rows": [row]}
+    outcome = replace(drawn_outcome(tmp_path), search=search, smaller=smaller)
+    facts = report_json(outcome)
+    page = report_files(outcome, max_pixels=10**6)[REPORT_HTML].decode()
+    text = report_text(facts)
+    for words in ("Tried much.", "0.2500", "knn", "Worth it.", "31.50"):
+        assert words in page
+        assert words in text
+    assert "试了很多。" in page
+    assert "剪枝后" in page

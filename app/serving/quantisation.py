@@ -34,7 +34,7 @@ def quantised(backbone: nn.Module, transform: Transform) -> nn.Module:
 
     engine = torch.backends.quantized.engine
     pictures = drawn_pictures(PICTURES, transform, seed=0)
-    with warnings.catch_warnings(), torch.no_grad(), patch.object(quantize_fx, "QuantizationTracer", _tracer()):
+    with warnings.catch_warnings(), torch.no_grad(), patch.object(quantize_fx, "QuantizationTracer", tracer()):
         warnings.simplefilter("ignore")  # the deprecation that the module's docstring answers
         observed = quantize_fx.prepare_fx(copy.deepcopy(backbone), get_default_qconfig_mapping(engine), (pictures[:1],))
         observed(pictures)
@@ -42,9 +42,9 @@ def quantised(backbone: nn.Module, transform: Transform) -> nn.Module:
     return converted
 
 
-def _tracer() -> type:
-    """The quantiser's tracer, without a note for each layer of who called it: the first such note loads torch's
-    compiler, a second and 100 MB."""
+def tracer() -> type:
+    """The quantiser's tracer for `patch.object(quantize_fx, "QuantizationTracer", tracer())`, without a note for
+    each layer of who called it: the first such note loads torch's compiler, a second and 100 MB."""
     from torch.ao.quantization.fx.tracer import QuantizationTracer
 
     class Tracer(QuantizationTracer):

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from app.config import read_settings
 from app.errors import DataError
-from app.training.options import Options
+from app.training.options import Options, Search
 from app.training.progress import events_option, progress_for
 
 
@@ -75,6 +75,9 @@ def read_options(values: dict[str, Any]) -> Options:
 )
 @click.option("--resume", is_flag=True, help="Go on with the same run, where it was killed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead.")
+@click.option("--search", "minutes", type=click.FloatRange(0, min_open=True), help="Look for better options so long.")
+@click.option("--study", help="With --search: a shared database's address, for several processes or machines.")
+@click.option("--join", is_flag=True, help="With --search: help the search of another process, and write no version.")
 @click.option("--by", default="training", hidden=True)
 @events_option
 @with_options
@@ -86,6 +89,9 @@ def train(
     unknown: tuple[Path, ...],
     resume: bool,
     as_json: bool,
+    minutes: float | None,
+    study: str | None,
+    join: bool,
     by: str,
     events: bool,
     **values: object,
@@ -95,14 +101,20 @@ def train(
     DATA: class folders of photos, train/ val/ test/ folders of these, list files (`path label` lines), or a zip of any.
     """
     options = read_options(values)
+    search = _search(minutes, study, join)
     from app.registry.state import active_version
     from app.training.order import Order
     from app.training.report import REPORT_HTML, report_json
-    from app.training.run import train
+    from app.training.run import help_search, train
+    from app.training.search_lines import lines
     from app.training.terminal import report_text
 
-    order = Order(data, mode, options, title_en, title_zh, resume, by=by, unknown=unknown)
+    order = Order(data, mode, options, title_en, title_zh, resume, by=by, unknown=unknown, search=search)
     try:
+        if search and search.join:
+            facts = help_search(order, read_settings(), progress_for(events))
+            click.echo(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(facts)))
+            return
         outcome = train(order, read_settings(), progress_for(events))
     except KeyboardInterrupt:
         raise click.ClickException("Stopped before there was anything to keep; --resume goes on from here.") from None
@@ -113,3 +125,16 @@ def train(
         return
     click.echo(report_text(facts))
     click.echo(f"Written: {outcome.folder} (the report: {REPORT_HTML})")
+
+
+def _search(minutes: float | None, study: str | None, join: bool) -> Search | None:
+    """The search asked for, or None.
+
+    Raises:
+        DataError: something is said of a search, and none asked for.
+    """
+    if minutes is None:
+        if study or join:
+            raise DataError("--study and --join belong to --search MINUTES.")
+        return None
+    return Search(minutes, study, join)

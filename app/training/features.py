@@ -16,7 +16,7 @@ from app.errors import DataError, RequestError
 from app.photos.dataset import Sample
 from app.training.loop import seed_of
 from app.training.progress import Progress
-from app.training.state import Workspace
+from app.training.state import Shelf
 from app.vision.picture import decode
 
 View = Callable[[Image.Image], Tensor]
@@ -61,7 +61,7 @@ class FeatureReader:
     shortest_side: int
     max_pixels: int
     seed: int
-    workspace: Workspace | None
+    workspace: Shelf | None
     progress: Progress
     rough: Forward | None = None
     """Reads the varied views, where given: quicker than `forward`, and exact enough for what is drawn at random."""

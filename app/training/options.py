@@ -1,5 +1,6 @@
 """Everything that can be chosen about a training run, with defaults good enough that most people choose nothing."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,6 +63,11 @@ class Options(BaseModel):
     epochs: Annotated[int, Field(ge=1)] | None = Field(None, description="The most, in each stage.")
     batch_size: Annotated[int, Field(ge=1)] | None = Field(None, description="Halved where memory does not fit.")
 
+    prune: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Recipes staged, full: take out this share of the channels inside blocks, and learn again."
+    )
+    qat: bool = Field(False, description="Recipes staged, full: learn on as int8 will round; needs torch's quantiser.")
+
     early_stopping: bool = Field(True, description="Stop when the monitored figure gains no more.")
     patience: Annotated[int, Field(ge=1)] | None = Field(None, description="Epochs without gain before stopping.")
     min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="A smaller gain is none.")
@@ -90,3 +96,16 @@ class Options(BaseModel):
     score: ScoreName | None = Field(
         None, description="What tells known photos from unknown ones. Default: what does so best on photos held out."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for better options: `minutes` of it; `study`, a database's address, or None for a file of this run.
+
+    `join`: only help a search that is going on. `trials`: at most so many, whoever makes them.
+    """
+
+    minutes: float
+    study: str | None = None
+    join: bool = False
+    trials: int | None = None

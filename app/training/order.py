@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.photos.dataset import Dataset
-from app.training.options import Options
+from app.training.options import Options, Search
 
 DEFAULTS = Options()
 
@@ -16,7 +16,8 @@ class Order:
 
     `source`: where labelled photos lie, or, for `retrain`, the photos themselves. Those that lie in `private` are
     people's own: the report shows none of them, for it would keep what they may take back. `by`: who gives the order,
-    for the history. `unknown`: folders of pictures that show none of the classes.
+    for the history. `unknown`: pictures, or folders of them, that show none of the classes. `search`: look for better
+    options first.
     """
 
     source: Path | Dataset
@@ -28,6 +29,7 @@ class Order:
     private: Path | None = None
     by: str = "training"
     unknown: tuple[Path, ...] = ()
+    search: Search | None = None
 
 
 def command_of(order: Order) -> str:

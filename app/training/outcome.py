@@ -1,5 +1,6 @@
 """What a run of training leaves behind: the report is written from this, and from nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from app.photos.dataset import Dataset
 from app.photos.findings import Finding
 from app.registry.manifest import Manifest
 from app.training.evaluation import CrossValidated, evaluate
+from app.training.options import Options
 from app.training.separation import Choice, ScoreFigures
 
 
@@ -38,6 +40,14 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The options to train with, and what the report says of the search for them; nothing where there was none."""
+
+    options: Options
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished run. `test` is None where the data had no test part; `history` is empty where nothing was iterated."""
 
@@ -60,6 +70,10 @@ class Outcome:
     """The score kept, and the plain softmax, on photos judged and on strangers given that chose nothing."""
     ensemble: dict[str, Any] | None = None
     """What each member of an ensemble adds and costs, as the report has it."""
+    search: Mapping[str, Any] | None = None
+    """What was tried before, where better options were looked for: facts of the report."""
+    smaller: Mapping[str, Any] | None = None
+    """What pruning, or fine-tuning for int8, saved and cost: facts of the report."""
 
 
 def metrics_of(validation: Predictions, test: Predictions | None, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -88,6 +88,8 @@ def report_json(outcome: Outcome) -> Facts:
         },
         "command": outcome.command,
         **({"ensemble": outcome.ensemble} if outcome.ensemble else {}),
+        "search": outcome.search,
+        "smaller": outcome.smaller,
     }
 
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -27,10 +28,10 @@ from app.training.features import FeatureReader
 from app.training.frozen import Frozen
 from app.training.options import TUNED
 from app.training.order import Order, command_of
-from app.training.outcome import Outcome, Predictions, metrics_of
+from app.training.outcome import Found, Outcome, Predictions, metrics_of
 from app.training.progress import SILENT, Progress
-from app.training.report import in_chinese, report_files
-from app.training.state import METRICS, Workspace
+from app.training.report import Facts, in_chinese, report_files
+from app.training.state import METRICS, SEARCH, UNPACKED, Workspace
 from app.training.strangers import pictures_of
 from app.training.trained import Trained
 from app.training.unlabelled import learned_photos, read_unlabelled
@@ -47,6 +48,8 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
             f"'{order.mode}' cannot name a mode: letters, digits, '_', '-' and '.' can, "
             f"but not {' or '.join(BUILT_IN)}."
         )
+    if (order.options.prune or order.options.qat) and order.options.recipe not in TUNED:
+        raise DataError("--prune and --qat change the backbone: they need --recipe staged or full.")
     torch.set_num_threads(settings.torch_threads)
     workspace = Workspace(settings.models_dir, order.mode)
     finished = False
@@ -56,6 +59,21 @@ def train(order: Order, settings: Settings, progress: Progress | None = None) ->
     finally:
         workspace.close(clear=finished)
     return outcome
+
+
+def help_search(order: Order, settings: Settings, progress: Progress) -> Facts:
+    """Try options for a search that another process makes, and write no version; what its study holds by then.
+
+    Raises:
+        DataError: as `train`, or there is no such search.
+    """
+    torch.set_num_threads(settings.torch_threads)
+    with TemporaryDirectory(prefix="wanwu-help-") as scratch:
+        workspace = Workspace(Path(scratch), order.mode)
+        try:
+            return _Run(order, settings, progress, workspace).found()[2].facts
+        finally:
+            workspace.close()
 
 
 @dataclass(slots=True)
@@ -69,27 +87,39 @@ class _Run:
     def outcome(self) -> Outcome:
         """All of it, in order."""
         began = time.perf_counter()
-        options = self.order.options
-        base = load_base(options.network, self.settings)
-        examination, given = self._examine()
-        dataset = examination.dataset
-        unlabelled = read_unlabelled(options, dataset, base.transform, self.settings.max_pixels, self.progress)
-        self.unlabelled = learned_photos(unlabelled)
+        examination, frozen, found = self.found()
+        self.order = replace(self.order, options=found.options)
+        frozen = replace(frozen, options=found.options)
+        options, dataset, base, given = found.options, frozen.dataset, frozen.base, not frozen.held_back
         identity = {
             "options": options.model_dump(),
             "data": fingerprint(dataset),
             "backbone": base.fingerprint,
             "unknown": [str(folder) for folder in self.order.unknown],
         }
-        identity |= {"unlabelled": [photo.sha256 for photo in self.unlabelled]} if unlabelled else {}
+        identity |= {"unlabelled": [photo.sha256 for photo in self.unlabelled]} if self.unlabelled else {}
         if self.workspace.begin(identity, resume=self.order.resume):
             self.progress.say("Going on where the run was stopped.", "从上次中断的地方继续。")
-        trained = self._train(base, dataset, unlabelled, held_back=not given)
+        trained = self._train(frozen)
         if trained.history:
             reason = trained.stopped_because
             self.progress.say(f"Stopped: {reason}.", f"训练停止：{in_chinese(reason)}。")
         self.workspace.log(trained.history, afresh=True)
+        trained = replace(trained, search=found.facts or None)
         return self._write(base, examination, trained, str(identity["data"]), self._learned(held_back=not given), began)
+
+    def found(self) -> tuple[Examination, Frozen, Found]:
+        """The photos looked over, the backbone to read them through, and the options: those given, or those found."""
+        order = self.order
+        base = load_base(order.options.network, self.settings)
+        examination, given = self._examine()
+        frozen = self._frozen(base, examination.dataset, held_back=not given)
+        if order.search is None:
+            return examination, frozen, Found(order.options, {})
+        from app.training.searching import search  # Optuna takes a second to import
+
+        folder = self.settings.models_dir / ".training" / order.mode / SEARCH
+        return examination, frozen, search(order.search, frozen, folder, resume=order.resume)
 
     def _examine(self) -> tuple[Examination, bool]:
         """The photos, looked over; and whether a validation part was given."""
@@ -97,7 +127,7 @@ class _Run:
         options = order.options
         dataset = order.source
         if isinstance(dataset, Path):
-            dataset = read_dataset(dataset, validation_share=0, workspace=self.workspace.folder / "photos")
+            dataset = read_dataset(dataset, validation_share=0, workspace=self.workspace.folder / UNPACKED)
         given = bool(dataset.validation)
         if not given:
             kept, taken = split(dataset.train, share=options.validation_share, seed=options.seed)
@@ -122,11 +152,24 @@ class _Run:
         again = held_back and options.refit and options.recipe not in TUNED
         return ("train", "validation") if again else ("train",)
 
-    def _train(self, base: Base, dataset: Dataset, unlabelled: tuple[Sample, ...], *, held_back: bool) -> Trained:
+    def _train(self, frozen: Frozen) -> Trained:
+        options = frozen.options
+        device = choose_device(options.device, options.precision)
+        if options.teacher:
+            from app.training.teacher import load_teacher
+
+            frozen = replace(frozen, teacher=load_teacher(frozen, self.settings, device))
+        if options.recipe not in TUNED:
+            return frozen.train()
+        from app.training.tuning import tune
+
+        return tune(frozen, device, self.workspace, self.progress)
+
+    def _frozen(self, base: Base, dataset: Dataset, *, held_back: bool) -> Frozen:
         options = self.order.options
         device = choose_device(options.device, options.precision)
         rough = None
-        if options.precision == "auto" and options.augmentation != "none":
+        if options.precision == "auto" and (options.augmentation != "none" or self.order.search):
             rough = rough_forward_of(base.network, base.transform, device)
         reader = FeatureReader(
             forward=forward_of(base.network, base.transform, device),
@@ -137,16 +180,13 @@ class _Run:
             workspace=self.workspace,
             progress=self.progress,
         )
-        frozen = Frozen(dataset, held_back, base, reader, options, unlabelled=unlabelled)
-        if options.teacher:
-            from app.training.teacher import load_teacher
+        return Frozen(dataset, held_back, base, reader, options, unlabelled=self._unlabelled(base, dataset))
 
-            frozen = replace(frozen, teacher=load_teacher(frozen, self.settings, device))
-        if options.recipe not in TUNED:
-            return frozen.train()
-        from app.training.tuning import tune
-
-        return tune(frozen, device, self.workspace, self.progress)
+    def _unlabelled(self, base: Base, dataset: Dataset) -> tuple[Sample, ...]:
+        options = self.order.options
+        found = read_unlabelled(options, dataset, base.transform, self.settings.max_pixels, self.progress)
+        self.unlabelled = learned_photos(found)
+        return found
 
     def _write(
         self,
@@ -170,6 +210,9 @@ class _Run:
             features = trained.features("test", dataset.test)
             held = answered(trained.learned, features, _labels(dataset.test), trained.head, calibration.standard)
             test = calibration.predictions(held, dataset.test)
+        smaller = None
+        if trained.smaller:
+            smaller = trained.smaller.table(dataset, max_pixels=self.settings.max_pixels, progress=self.progress)
         self.progress.start("writing the report", 1)
         manifest = self._manifest(base, dataset, trained, calibration, (validation, test), data_fingerprint)
         outcome = Outcome(
@@ -189,6 +232,8 @@ class _Run:
             choice=calibration.choice,
             cross_validated=calibration.cross_validated,
             unknown=calibration.on(held),
+            search=trained.search,
+            smaller=smaller,
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned, self.unlabelled)}

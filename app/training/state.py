@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,23 +13,49 @@ from typing import IO, Any
 import torch
 
 from app.errors import DataError
+from app.registry.files import write_file
 from app.training.outcome import EpochRecord
 
 METRICS = "metrics.jsonl"
+SEARCH = "search"
+"""The folder, in a run's own, of a search for better options; it outlives the run's start."""
+UNPACKED = "photos"
+"""The folder for the photos of a zip, which are unpacked before the run starts."""
 _KEY = "run.json"
 FORMAT = 3
 """Raised whenever a change to the code makes older states useless."""
 
 
-class Workspace:
-    """The folder of the run that teaches `mode`; one run at a time has it.
+class Shelf:
+    """A folder of tensors and plain values by name, which several processes may fill at once.
 
     Every write is whole or not there at all, so that `kill -9` at any moment leaves a state to go on from.
     """
 
-    def __init__(self, models_dir: Path, mode: str) -> None:
-        self.folder = models_dir / ".training" / mode
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, name: str, state: dict[str, Any]) -> None:
+        """Keep tensors and plain values under `name`."""
+        content = io.BytesIO()
+        torch.save(state, content)  # to a full disk it would write with an error of its own making
+        write_file(self.folder / name, content.getvalue())
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """What was kept under `name`, or None."""
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+
+
+class Workspace(Shelf):
+    """The folder of the run that teaches `mode`; one run at a time has it."""
+
+    def __init__(self, models_dir: Path, mode: str) -> None:
+        super().__init__(models_dir / ".training" / mode)
         self._lock: IO[str] = (self.folder / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it with the process
@@ -55,22 +80,8 @@ class Workspace:
                 "or leave out --resume to start afresh."
             )
         self._empty()
-        self._write(_KEY, json.dumps({"key": key}).encode())
+        write_file(self.folder / _KEY, json.dumps({"key": key}))
         return False
-
-    def save(self, name: str, state: dict[str, Any]) -> None:
-        """Keep tensors and plain values under `name`."""
-        content = io.BytesIO()
-        torch.save(state, content)  # to a full disk it would write with an error of its own making
-        self._write(name, content.getvalue())
-
-    def load(self, name: str) -> dict[str, Any] | None:
-        """What was kept under `name`, or None."""
-        path = self.folder / name
-        if not path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
 
     def log(self, records: Iterable[EpochRecord], *, afresh: bool = False) -> None:
         """Add epochs to metrics.jsonl, one line each, or write it `afresh`."""
@@ -97,13 +108,5 @@ class Workspace:
 
     def _empty(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != ".lock":
+            if path.name not in (".lock", SEARCH, UNPACKED):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def _write(self, name: str, content: bytes) -> None:
-        aside = self.folder / f".{name}"
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.folder / name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from unicodedata import east_asian_width
 
+from app.training import search_lines, smaller
 from app.training.report import Facts
 
 MOST_CLASSES = 40
@@ -17,7 +18,7 @@ def report_text(facts: Facts) -> str:
     pairs = [(pair["count"], names[pair["truth"]], names[pair["answer"]]) for pair in facts["confusions"]]
     calibration, cost = facts["calibration"], facts["cost"]
     threshold = {**facts["threshold"], "called_unknown": facts["threshold"]["called_unknown"][part]}
-    lines = [
+    text = [
         f"{facts['mode']} {facts['version']}: {_headline(facts[part], part)}",
         *_classes(facts[part]["classes"]),
         _confusions(pairs),
@@ -28,10 +29,12 @@ def report_text(facts: Facts) -> str:
         _threshold(threshold),
         *(_scores(facts["unknown"]) if facts["unknown"] else []),
         f"Why it stopped: {facts['stopped_because']['en'].rstrip('.')}.",
+        *search_lines.lines(facts.get("search")),
+        *smaller.lines(facts.get("smaller")),
         f"{cost['epochs']} epochs, {cost['seconds']:.1f} s, peak memory {cost['peak_memory_mb']:.0f} MB.",
         f"To repeat it: {facts['command']}",
     ]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in text if line)
 
 
 def ensemble_lines(facts: Facts | None) -> list[str]:

@@ -10,6 +10,7 @@ from app.photos.dataset import Sample
 from app.training.crossfit import Fit, Logits
 from app.training.head import Examples
 from app.training.outcome import EpochRecord
+from app.training.smaller import Smaller
 
 Features = Callable[[str, tuple[Sample, ...]], Tensor]
 """The name of a part and its photos to what serving would make of them, features `[n, D]`."""
@@ -39,3 +40,11 @@ class Trained:
     neighbours: int = 5
     chosen: Mapping[str, Any] | None = None
     """What the recipe chose by itself, for the manifest's options."""
+    search: Mapping[str, Any] | None = None
+    """What a search for its options tried, for the report."""
+    smaller: Smaller | None = None
+    """The networks before and after pruning, or fine-tuning for int8."""
+
+    def logits(self, name: str, samples: tuple[Sample, ...]) -> Tensor:
+        """What the network says of the photos of the part `name`, `[n, classes]`."""
+        return self.head(self.features(name, samples))

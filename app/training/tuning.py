@@ -4,7 +4,9 @@ The head is fitted first, so that the first gradients do not spoil what the back
 BatchNorm stays as it is in evaluation: statistics of a few photos are worse than ImageNet's.
 """
 
+import copy
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +24,10 @@ from app.training.loop import INTERRUPTED, Stage, Work
 from app.training.loss import balanced_weights, calibrated_loss
 from app.training.outcome import EpochRecord
 from app.training.progress import SILENT, Progress
+from app.training.pruning import prune
+from app.training.rounding import rounded
+from app.training.schedule import Schedule
+from app.training.smaller import PRUNED, ROUNDED, TAUGHT, Smaller
 from app.training.state import Workspace
 from app.training.steps import Photos, Steps
 from app.training.trained import Trained
@@ -33,6 +39,8 @@ BATCH = 16
 RATE, SGD_RATE = 3e-4, 1e-2
 """Of the head; a layer's is `layer_decay` times that of the layer above it."""
 WEIGHT_DECAY = 1e-4
+ROUNDED_RATE = 0.2
+"""Of the usual rate, where a network that has learned goes on as int8 rounds it: it has little left to learn."""
 
 
 def tune(frozen: Frozen, device: Device, workspace: Workspace, progress: Progress) -> Trained:
@@ -45,6 +53,7 @@ def tune(frozen: Frozen, device: Device, workspace: Workspace, progress: Progres
         reason = tuning.stage(name, trained)
         if reason == INTERRUPTED:
             break
+    networks, reason = tuning.smaller(reason)
     network = tuning.split()
     reader = replace(tuning.reader(), forward=_features_of(network.backbone))
 
@@ -68,6 +77,7 @@ def tune(frozen: Frozen, device: Device, workspace: Workspace, progress: Progres
         stopped_because=reason,
         tuned=True,
         chosen={"head": asdict(head.manner), "pictures_at_once": tuning.at_once},
+        smaller=Smaller(networks, frozen.base.transform, frozen.options.qat) if networks else None,
     )
 
 
@@ -107,6 +117,8 @@ class _Tuning:
     module: nn.Sequential = field(init=False)
     head: nn.Linear = field(init=False)
     layers: list[tuple[str, list[nn.Module]]] = field(init=False)
+    _slower: float = 1.0
+    _ranges: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.head = nn.Linear(self.weight.shape[1], len(self.bias))
@@ -155,11 +167,52 @@ class _Tuning:
             for record in again:
                 self.progress.advance(1, record)
             self.workspace.log([*before, *again], afresh=True)
-        stage.run(Work(step.epoch, self.validate), on_epoch, state)
+
+        def learn(epoch: int, schedule: Schedule) -> float:
+            loss = step.epoch(epoch, schedule)
+            if self._ranges is not None:
+                self._ranges()
+            return loss
+
+        stage.run(Work(learn, self.validate), on_epoch, state)
         self.progress.finish()
         self.history = before + stage.history
         self.at_once = step.at_once
         return stage.stopped_because
+
+    def smaller(self, reason: str) -> tuple[tuple[tuple[str, SplitNetwork], ...], str]:
+        """Prune, and learn on for int8, where that was asked for: the networks before and after, and why it stopped."""
+        options = self.frozen.options
+        names = [name for name, _ in self.layers]
+        if not options.prune and not options.qat:
+            return (), reason
+        networks = [(TAUGHT, self.copied())]
+        if options.prune and reason != INTERRUPTED:
+            before, left = prune(self.frozen.base.network.backbone, options.prune)
+            self.progress.say(
+                f"Pruned: {left} of {before} channels are left.", f"剪枝：{before} 个通道保留 {left} 个。"
+            )
+            reason = self.stage(PRUNED, names)
+            networks.append((PRUNED, self.copied()))
+        if options.qat and reason != INTERRUPTED:
+            reason = self._rounded(names)
+            networks.append((ROUNDED, self.copied()))
+        return (tuple(networks) if len(networks) > 1 else ()), reason
+
+    def _rounded(self, names: list[str]) -> str:
+        """Learn on in a copy that is rounded as int8 is, and take over what it has learned; why it stopped."""
+        backbone, plain, layers_, device = self.frozen.base.network.backbone, self.module, self.layers, self.device
+        self.device = Device(device.kind, torch.float32)  # torch rounds nothing but float32
+        copy_ = rounded(backbone.cpu(), self.frozen.base.transform)
+        self.layers = [(ROUNDED, [copy_.network])]
+        self.module = nn.Sequential(OrderedDict(backbone=copy_.network, head=self.head))
+        self.module.to(self.device.kind)
+        self._slower, self._ranges = ROUNDED_RATE, copy_.set_ranges
+        reason = self.stage(ROUNDED, [ROUNDED])
+        copy_.network.cpu()
+        copy_.write_back(backbone)
+        self.module, self.layers, self.device, self._slower, self._ranges = plain, layers_, device, 1.0, None
+        return reason
 
     def validate(self) -> tuple[float, float]:
         """Calibrated loss, by class weights, and accuracy."""
@@ -178,12 +231,15 @@ class _Tuning:
         """The network as it is now, on the CPU, for `networks.join`."""
         self.module.cpu()
         self.device = Device("cpu", torch.float32)
-        return SplitNetwork(
-            self.frozen.base.network.name,
-            self.frozen.base.network.backbone,
-            self.head.weight.detach().clone(),
-            self.head.bias.detach().clone(),
-        )
+        return self._split(self.frozen.base.network.backbone)
+
+    def copied(self) -> SplitNetwork:
+        """A copy of the network as it is now, on the CPU, which goes on learning no more."""
+        return self._split(copy.deepcopy(self.frozen.base.network.backbone).cpu().requires_grad_(False))
+
+    def _split(self, backbone: nn.Module) -> SplitNetwork:
+        weight, bias = (one.detach().cpu().clone() for one in (self.head.weight, self.head.bias))
+        return SplitNetwork(self.frozen.base.network.name, backbone, weight, bias)
 
     def class_weights(self) -> Tensor | None:
         """By which validation is judged, where unequal classes are to count the same."""
@@ -200,7 +256,7 @@ class _Tuning:
     def _optimizer(self, trained: list[str]) -> torch.optim.Optimizer:
         """A rate for each layer: the head's, times `layer_decay` for each layer further down."""
         options = self.frozen.options
-        rate = options.learning_rate or (RATE if options.optimizer == "adam" else SGD_RATE)
+        rate = self._slower * (options.learning_rate or (RATE if options.optimizer == "adam" else SGD_RATE))
         groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": rate}]
         for depth, (name, modules) in enumerate(reversed(self.layers), start=1):
             parameters = [parameter for module in modules for parameter in module.parameters()]

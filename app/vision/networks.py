@@ -20,6 +20,7 @@ from torchvision.models import WeightsEnum
 from app.errors import WeightsError
 from app.vision import transform
 from app.vision.efficientnet_lite0 import EfficientNetLite0
+from app.vision.narrow import narrow
 from app.vision.transform import Transform
 
 LITE0 = "efficientnet_lite0"
@@ -70,7 +71,8 @@ def transform_of(name: str) -> Transform:
 
 
 def build(name: str, state: Mapping[str, Tensor]) -> SplitNetwork:
-    """The network `name` with the tensors of `state`, split; it may have any number of classes.
+    """The network `name` with the tensors of `state`, split; it may have any number of classes, and fewer channels
+    inside than usual.
 
     Raises:
         WeightsError: there is no such network, it does not end in a linear layer, or `state` is not its.
@@ -85,8 +87,12 @@ def build(name: str, state: Mapping[str, Tensor]) -> SplitNetwork:
     if bias.shape != weight.shape[:1]:
         raise WeightsError(f"These weights are not those of {name}: '{path}.bias' has another shape.")
     network.set_submodule(path, nn.Identity())
+    narrower = narrow(network, body)
     try:
         network.load_state_dict(body, strict=True)
+        if narrower:  # do its channels fit together?
+            with torch.inference_mode():
+                network.eval()(torch.zeros(1, 3, 64, 64))
     except RuntimeError as error:
         raise WeightsError(f"These weights are not those of {name}: {_first_reason(error)}.") from error
     network.eval().requires_grad_(False)
