@@ -44,7 +44,7 @@ def test_an_episode_learns_from_some_photos_and_is_judged_on_others_of_the_same_
 def test_what_the_photos_do_not_allow_is_said() -> None:
     assert ways_of(POOL, 4, 2) == (4, "")
     assert ways_of(POOL, 5, 2) == (4, "With 2 photos a class, episodes are of 4 classes: there are no more.")
-    assert ways_of(POOL, 4, 11)[1].endswith("episodes are of 3 classes: only 3 of 4 classes have more than 11 photos.")
+    assert ways_of(POOL, 4, 11)[1].endswith("episodes are of 3 classes: only 3 of 4 classes have more.")
     ways, note = ways_of(POOL, 4, 30)
     assert (ways, note) == (0, "30 photos a class are left out: fewer than two classes have more than 30 photos.")
 
