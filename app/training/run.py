@@ -193,15 +193,11 @@ class _Run:
         began: float,
     ) -> Outcome:
         """Calibrate, look at the test part once, and write the version with its report."""
-        dataset = examination.dataset
+        dataset, test = examination.dataset, None
         temperature = fit_temperature(trained.validation, _labels(dataset.validation))
         validation = _predictions(trained.validation, temperature, dataset.validation)
-        test = None
         if dataset.test:
             test = _predictions(trained.logits("test", dataset.test), temperature, dataset.test)
-        smaller = None
-        if trained.smaller:
-            smaller = trained.smaller.table(dataset, max_pixels=self.settings.max_pixels, progress=self.progress)
         self.progress.start("writing the report", 1)
         judged = _Judged(temperature, validation, test)
         manifest = self._manifest(base, dataset, trained, judged, data_fingerprint)
@@ -220,7 +216,9 @@ class _Run:
             command=command_of(self.order),
             manifest=manifest,
             search=trained.search,
-            smaller=smaller,
+            smaller=trained.smaller.table(dataset, self.settings.max_pixels, self.progress)
+            if trained.smaller
+            else None,
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned)}
