@@ -101,7 +101,6 @@ def train(
     DATA: class folders of photos, train/ val/ test/ folders of these, list files (`path label` lines), or a zip of any.
     """
     options = read_options(values)
-    search = _search(minutes, study, join)
     from app.registry.state import active_version
     from app.training.order import Order
     from app.training.report import REPORT_HTML, report_json
@@ -109,11 +108,12 @@ def train(
     from app.training.search_lines import lines
     from app.training.terminal import report_text
 
+    search = _search(minutes, study, join)
     order = Order(data, mode, options, title_en, title_zh, resume, by=by, unknown=unknown, search=search)
     try:
-        if search and search.join:
-            facts = help_search(order, read_settings(), progress_for(events))
-            click.echo(json.dumps(facts, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(facts)))
+        if join:
+            found = help_search(order, read_settings(), progress_for(events))
+            click.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(found)))
             return
         outcome = train(order, read_settings(), progress_for(events))
     except KeyboardInterrupt:
@@ -122,9 +122,8 @@ def train(
     if as_json:
         active = active_version(outcome.folder.parent) == outcome.version
         click.echo(json.dumps({**facts, "active": active}, ensure_ascii=False, indent=1))
-        return
-    click.echo(report_text(facts))
-    click.echo(f"Written: {outcome.folder} (the report: {REPORT_HTML})")
+    else:
+        click.echo(f"{report_text(facts)}\nWritten: {outcome.folder} (the report: {REPORT_HTML})")
 
 
 def _search(minutes: float | None, study: str | None, join: bool) -> Search | None:

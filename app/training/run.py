@@ -210,9 +210,6 @@ class _Run:
             features = trained.features("test", dataset.test)
             held = answered(trained.learned, features, _labels(dataset.test), trained.head, calibration.standard)
             test = calibration.predictions(held, dataset.test)
-        smaller = None
-        if trained.smaller:
-            smaller = trained.smaller.table(dataset, max_pixels=self.settings.max_pixels, progress=self.progress)
         self.progress.start("writing the report", 1)
         manifest = self._manifest(base, dataset, trained, calibration, (validation, test), data_fingerprint)
         outcome = Outcome(
@@ -233,7 +230,9 @@ class _Run:
             cross_validated=calibration.cross_validated,
             unknown=calibration.on(held),
             search=trained.search,
-            smaller=smaller,
+            smaller=trained.smaller.table(dataset, self.settings.max_pixels, self.progress)
+            if trained.smaller
+            else None,
         )
         files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
         files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned, self.unlabelled)}

@@ -33,7 +33,7 @@ class Smaller:
     transform: Transform
     int8: bool
 
-    def table(self, dataset: Dataset, *, max_pixels: int, progress: Progress) -> Facts:
+    def table(self, dataset: Dataset, max_pixels: int, progress: Progress) -> Facts:
         """Every network on the test photos, or the validation ones where there are none, and the times of all in one
         run. Shares are between 0 and 1."""
         part, samples = ("test", dataset.test) if dataset.test else ("validation", dataset.validation)

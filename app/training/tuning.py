@@ -8,6 +8,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -167,18 +168,17 @@ class _Tuning:
             for record in again:
                 self.progress.advance(1, record)
             self.workspace.log([*before, *again], afresh=True)
-
-        def learn(epoch: int, schedule: Schedule) -> float:
-            loss = step.epoch(epoch, schedule)
-            if self._ranges is not None:
-                self._ranges()
-            return loss
-
-        stage.run(Work(learn, self.validate), on_epoch, state)
+        stage.run(Work(partial(self._learn, step), self.validate), on_epoch, state)
         self.progress.finish()
         self.history = before + stage.history
         self.at_once = step.at_once
         return stage.stopped_because
+
+    def _learn(self, step: Steps, epoch: int, schedule: Schedule) -> float:
+        loss = step.epoch(epoch, schedule)
+        if self._ranges is not None:
+            self._ranges()
+        return loss
 
     def smaller(self, reason: str) -> tuple[tuple[tuple[str, SplitNetwork], ...], str]:
         """Prune, and learn on for int8, where that was asked for: the networks before and after, and why it stopped."""
