@@ -197,10 +197,9 @@ def settings_of(app: Flask) -> Settings:
     return settings
 
 
-def test_the_built_in_ensemble_answers_as_its_two_networks_do(
-    service: Flask, cat: Image.Image, cat_jpeg: bytes
-) -> None:
+def test_the_built_in_ensemble_answers_as_its_two_networks_do(service: Flask, cat_jpeg: bytes) -> None:
     manager = manager_of(service)
+    cat = Image.open(io.BytesIO(cat_jpeg)).convert("RGB")
     assert [mode.key for mode in manager.modes()][:2] == ["imagenet", "imagenet-ensemble"]
     ensemble = manager.mode("imagenet-ensemble")
     head = cast(EnsembleHead, ensemble.head)
@@ -217,7 +216,7 @@ def test_the_built_in_ensemble_answers_as_its_two_networks_do(
         "/predict", data={"file": (io.BytesIO(cat_jpeg), "cat.jpg"), "mode": "imagenet-ensemble", "top_k": "10"}
     ).json  # fmt: skip
     assert body["model"]["name"] == "resnet18+efficientnet_lite0"
-    for guess in body["results"][0]["top"]:  # a JPEG is not quite the picture
+    for guess in body["results"][0]["top"]:
         assert guess["confidence"] == pytest.approx(float(expected[guess["index"]]), abs=0.02)
 
 
