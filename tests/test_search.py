@@ -238,8 +238,13 @@ def test_a_shared_study_is_gone_on_with_and_another_s_is_left_alone(
     train(order(photos, 2, url, recipe="knn"), settings)
     train(order(photos, 3, url, recipe="knn"), settings)
     train(order(photos, 2, url, recipe="svm"), settings)
-    summaries = optuna.get_all_study_summaries(url)
-    assert sorted(one.n_trials for one in summaries) == [2, 3]
+    ended = [
+        sum(
+            trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in open_study(url, name, join=True).trials
+        )
+        for name in optuna.get_all_study_names(url)
+    ]
+    assert sorted(ended) == [2, 3]
 
 
 def test_a_search_ends_where_all_that_there_is_has_been_tried(settings: Settings, photos: Path) -> None:
@@ -292,10 +297,10 @@ def trials_done(url: str) -> int:
 def wait_for_trials(url: str, count: int, process: subprocess.Popen[str]) -> None:
     import time
 
-    limit = time.monotonic() + 180
+    limit = time.monotonic() + 600
     while trials_done(url) < count:
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < limit, "no trial in three minutes"
+        assert time.monotonic() < limit, "no trial in ten minutes"
         time.sleep(0.2)
 
 
@@ -323,7 +328,7 @@ def test_a_killed_search_goes_on_and_ctrl_c_keeps_what_was_found(settings: Setti
     wait_for_trials(url(), before + 1, resumed)
     assert study.trials[0].values == first, "it started afresh"
     resumed.send_signal(signal.SIGINT)
-    output = resumed.communicate(timeout=180)[0]
+    output = resumed.communicate(timeout=600)[0]
     assert resumed.returncode == 0, output
     assert "what it found is kept" in output
     report = json.loads((settings.models_dir / "colours" / "v1" / "report.json").read_text())
@@ -340,7 +345,7 @@ def test_two_processes_join_one_study_in_a_shared_database(
     driver = url.replace("postgresql:", "postgresql+psycopg:")
     wait_for_trials(driver, 1, first)
     second = start(elsewhere, photos, "--search", "0.4", "--study", url, "--join")
-    outputs = [process.communicate(timeout=240)[0] for process in (first, second)]
+    outputs = [process.communicate(timeout=600)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert "by all who search" in outputs[1]
     assert not (elsewhere.models_dir / "colours").exists(), "who helps writes no version"
