@@ -36,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 
 
 def test_a_folder_is_classified_to_csv(run: Callable[..., Result], album: Path, tmp_path: Path) -> None:
-    result = run("classify", album, "-o", tmp_path / "out.csv")
+    result = run("classify", album, "-o", tmp_path / "out.csv", "--threshold", "0.2")
     assert result.exit_code == 0, result.output
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}

@@ -23,7 +23,7 @@ _INKS = {
     "gravel": ("#16171a", "#7d7f86", "#f1efe9"),
 }
 """Dark, middle and light: the photographs are grey, and the world is not."""
-_TRAINING_S = 300
+_TRAINING_S = 900
 
 
 def photo(label: str, number: int) -> bytes:
@@ -48,6 +48,7 @@ def teach(ask: APIRequestContext) -> None:
         album = said(ask.post(f"/api/albums/{MODE}/classes", data={"label": label, "label_zh": label_zh}))
         _send(ask, label, album["classes"][-1]["id"], range(FIRST))
     wait_for(ask, train(ask))
+    _until_served(ask)
     for number in range(PHOTOS, PHOTOS + _CORRECTIONS):
         _correct(ask, list(CLASSES)[number % len(CLASSES)], number)
     for one in said(ask.get(f"/api/albums/{MODE}"))["classes"]:
@@ -81,6 +82,11 @@ def wait_for(ask: APIRequestContext, job: Any) -> None:  # noqa: ANN401 - a job 
         job = said(ask.get(f"/api/jobs/{job['id']}"))
     if job["state"] != "done":
         raise RuntimeError(f"the job ended as {job['state']}: {job['error']}")
+
+
+def _until_served(ask: APIRequestContext) -> None:
+    while not any(mode["key"] == MODE and mode["available"] for mode in said(ask.get("/modes"))["modes"]):
+        time.sleep(0.5)
 
 
 def said(reply: APIResponse) -> Any:  # noqa: ANN401 - whatever the server says

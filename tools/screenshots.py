@@ -41,7 +41,7 @@ DEVICES: dict[str, dict[str, Any]] = {
 THEMES = ("light", "dark")
 LANGUAGES = {"en": "en-GB", "zh": "zh-CN"}
 _QUALITY = 80
-_START_S = 180
+_START_S = 600
 
 
 def recognise(page: Page) -> None:

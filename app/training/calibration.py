@@ -16,6 +16,7 @@ from app.training.options import Options
 from app.training.outcome import Predictions
 from app.training.references import reference_tensors, standard_of
 from app.training.separation import Choice, ScoreFigures, accepted_shares, figures_of
+from app.training.threads import one_thread
 from app.training.trained import Trained
 from app.training.unknown import choose_score
 
@@ -67,15 +68,23 @@ def calibrate(
 
     `strangers`: photos that show none of the classes; every other one is left to judge by.
     """
+    strange = trained.features("unknown", strangers) if strangers else None
+    with one_thread():
+        return _calibrated(trained, validation, classes, options, strange)
+
+
+def _calibrated(
+    trained: Trained, validation: Tensor, classes: int, options: Options, strange: Tensor | None
+) -> Calibration:
+    """The same with features of strangers `[n, D]`, or None."""
     known = _known(trained, validation, classes)
     standard = standard_of(known.scores)
     temperature = fit_temperature(known.logits, known.labels)
     spare = None
-    if strangers:
-        features = trained.features("unknown", strangers)
-        nothing = torch.full((len(features),), -1)
+    if strange is not None:
+        nothing = torch.full((len(strange),), -1)
         chosen_on, spare = (
-            answered(trained.learned, features[start::2], nothing[start::2], trained.head, standard) for start in (0, 1)
+            answered(trained.learned, strange[start::2], nothing[start::2], trained.head, standard) for start in (0, 1)
         )
         choice = choose_score([(known, chosen_on)], "given", options.score)
     else:

@@ -23,6 +23,8 @@ from app.training.options import Options
 from app.training.outcome import EpochRecord
 from app.training.progress import SILENT, Progress
 from app.training.schedule import Schedule
+from app.training.threads import one_thread
+from app.training.whitening import inverse_root
 
 EPOCHS, BATCH, PATIENCE = 60, 128, 15
 RATE, SGD_RATE = 0.05, 1.0
@@ -140,8 +142,8 @@ class _Problem:
         self.loss = loss_for(options.balance, labels, classes, options.label_smoothing)
         self.distillation = DistillationLoss(self.loss, options.temperature, options.alpha)
         self.known = self.labels != UNLABELLED
-        self.covariance = _covariance_within(self.rows[self.known], self.labels[self.known], classes)
 
+    @one_thread()
     def fit(self, manner: Manner, validation: Examples | None) -> Fitted:
         """One head: until it gains no more on `validation`, or without that for the whole schedule."""
         options = self.options
@@ -193,9 +195,10 @@ class _Problem:
 
     def _whitening(self, shrinkage: float) -> Tensor:
         """The matrix `[D, D]` that makes the shrunk covariance a ball, and leaves rows as long as they are."""
-        values, vectors = self.covariance
-        shrunk = (1 - shrinkage) * values + shrinkage * values.mean()
-        matrix: Tensor = vectors * shrunk.clamp(min=1e-12).rsqrt() @ vectors.T
+        if shrinkage == 1:
+            ball: Tensor = torch.eye(self.rows.shape[1]) / (self.rows - self.centre).norm(dim=1).mean()
+            return ball
+        matrix = inverse_root(_around_means(self.rows[self.known], self.labels[self.known], self.classes), shrinkage)
         whitened: Tensor = matrix / ((self.rows - self.centre) @ matrix).norm(dim=1).mean()
         return whitened
 
@@ -240,13 +243,12 @@ def _plain_as_often(views: Tensor) -> Tensor:
     return torch.cat([views[:1].expand(max(len(views) - 1, 1), -1, -1), views[1:]])
 
 
-def _covariance_within(rows: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Eigenvalues `[D]` and eigenvectors `[D, D]` of the covariance of `rows` around their class means."""
+def _around_means(rows: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """`rows` `[n, D]` less the means of their classes."""
     members = functional.one_hot(labels, classes).float()
     means = members.T @ rows / members.sum(0).clamp(min=1).unsqueeze(1)
-    around = rows - means[labels]
-    values, vectors = torch.linalg.eigh(around.T @ around / len(rows))
-    return values.clamp(min=0), vectors
+    around: Tensor = rows - means[labels]
+    return around
 
 
 def _optimizer(head: nn.Linear, options: Options, weight_decay: float) -> torch.optim.Optimizer:

@@ -11,6 +11,7 @@ from app.registry.manifest import ScoreName, ScoreReference
 from app.serving.score import Score
 from app.training.head import Examples
 from app.training.loss import UNLABELLED
+from app.training.whitening import inverse_root
 
 NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 SHRINKAGE = 0.5
@@ -77,7 +78,4 @@ def _spread(examples: Examples) -> dict[str, Tensor]:
     present, places = examples.labels.unique(return_inverse=True)
     members = functional.one_hot(places, len(present)).float()
     means = members.T @ known / members.sum(0).unsqueeze(1)
-    around = known - means[places]
-    values, vectors = torch.linalg.eigh(around.T @ around / len(known))
-    shrunk = (1 - SHRINKAGE) * values.clamp_min(0) + SHRINKAGE * values.mean().clamp_min(1e-12)
-    return {"means": means, "root": vectors * shrunk.rsqrt()}
+    return {"means": means, "root": inverse_root(known - means[places], SHRINKAGE)}

@@ -34,7 +34,7 @@ def class_paths() -> dict[str, dict[str, Any]]:
     refused = (Forbidden, BadParameter, NoFile, UnknownMode, Conflict, TooLarge, TooFewPhotos, BadModel, Busy)
     post = {
         "summary": "Add a class from a few photos; nothing else of the mode is trained again",
-        "operationId": "addClass",
+        "operationId": "addClassToMode",
         "security": [{"bearer": []}],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}},
         "responses": {
