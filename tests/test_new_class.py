@@ -159,6 +159,8 @@ def test_the_score_knows_the_new_class(
     add(taught)
     folder = taught.models_dir / "colours" / "v6"
     score = read_score(folder, read_version(folder)[0])
+    lift = score.pop("lift", torch.zeros(4))
+    assert (lift[:3].tolist(), len(lift)) == ([0, 0, 0], 4)
     assert {key: len(tensor) for key, tensor in score.items()} == grown
     if name == "knn":
         assert score["known"][:20].equal(tensors["known"])
@@ -166,6 +168,16 @@ def test_the_score_knows_the_new_class(
         own = mode.backbone.features(_pixels(mode, photo("yellow", 0)))
         alike = (torch.nn.functional.normalize(own, dim=1) @ score["known"].T)[0]
         assert int(alike.argmax()) == 20  # the photo itself is among them
+
+
+def test_photos_far_from_one_another_are_not_all_called_strangers(taught: Settings) -> None:
+    known = torch.nn.functional.normalize(torch.rand(20, 512), dim=1)
+    rewritten(taught, score=ScoreReference(name="knn", centre=2.0, scale=0.1), threshold=0.5, tensors={"known": known})
+    addition = add(taught)  # a cosine never reaches 2: nothing would be named
+    lift = loaded(taught, "v6").score.tensors["lift"]
+    assert lift[:3].tolist() == [0, 0, 0]
+    assert lift[3] > 1
+    assert 1 <= addition.named < addition.photos
 
 
 def test_a_tuned_network_takes_a_row_and_stays_as_it_is(taught: Settings) -> None:

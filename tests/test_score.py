@@ -69,6 +69,12 @@ def test_the_sureness_of_another_score_is_half_at_its_centre_and_rises_with_it()
     assert sureness.tolist() == pytest.approx([0.5, 1 / (1 + np.exp(-1)), 0.0], abs=1e-6)
 
 
+def test_a_class_that_was_added_is_lifted_where_it_is_the_answer() -> None:
+    score = Score(ScoreReference(name="max_logit"), {"lift": torch.tensor([0.0, 3.0])})
+    logits = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
+    assert score.raw(features(2), logits).tolist() == [1.0, 5.0]
+
+
 @pytest.mark.parametrize(
     ("name", "tensors", "says"),
     [
@@ -76,8 +82,9 @@ def test_the_sureness_of_another_score_is_half_at_its_centre_and_rises_with_it()
         ("mahalanobis", {"means": torch.ones(2, WIDTH)}, "no root"),
         ("knn", {"known": torch.ones(4, WIDTH + 1)}, "does not fit"),
         ("knn", {"known": torch.ones(0, WIDTH)}, "does not fit"),
+        ("energy", {"lift": torch.zeros(3)}, "lifts"),
     ],
 )
 def test_a_score_without_what_it_compares_with_is_refused(name: str, tensors: dict[str, Tensor], says: str) -> None:
     with pytest.raises(ModelError, match=says):
-        score_of(ScoreReference.model_validate({"name": name}), tensors, WIDTH)
+        score_of(ScoreReference.model_validate({"name": name}), tensors, WIDTH, 2)

@@ -154,7 +154,9 @@ def test_what_is_written_beside_a_version_scores_as_the_choice_did() -> None:
     raw = raw_scores(given, features, logits, standard)
     for name in NAMES:
         reference = ScoreReference(name=name)
-        served = score_of(reference, reference_tensors(name, given, standard), WIDTH).raw(features, logits)
+        served = score_of(reference, reference_tensors(name, given, standard), WIDTH, logits.shape[1]).raw(
+            features, logits
+        )
         torch.testing.assert_close(served, raw[name], atol=1e-4, rtol=1e-4)
 
 

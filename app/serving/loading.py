@@ -151,7 +151,7 @@ class Loader:
                 precision=backbone.precision,
                 origin="models",
             ),
-            score=score_of(manifest.score, read_score(entry.path, manifest), backbone.width),
+            score=score_of(manifest.score, read_score(entry.path, manifest), backbone.width, len(manifest.labels)),
             accepted=tuple(manifest.accepted) if manifest.accepted else None,
             probability_threshold=manifest.probability_threshold,
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from app.config import Settings
 from app.errors import BadParameter, ModelError
@@ -24,6 +23,7 @@ from app.serving.head import Head, LinearHead, NeighbourHead
 from app.serving.imprint import grown
 from app.serving.mode import Mode
 from app.serving.new_photos import MOST, ClassExists, Given, LeftOut, usable
+from app.serving.new_score import Unseen, grown_score, lift_for, score_by
 from app.serving.old_photos import features_of, held_out_part, seen, some_of
 from app.serving.switching import Check, promote
 from app.vision.labels import plain_label
@@ -31,7 +31,7 @@ from app.vision.networks import build, join
 
 ADDED = "added.json"
 """Beside the manifest of such a version: what came of it."""
-MOST_WEIGHED, MOST_JUDGED = 48, 32
+MOST_WEIGHED, MOST_JUDGED = 24, 16
 """Old photos that the new class is weighed against, and others that show what changed: together a second of work."""
 LONGEST_LABEL = 64
 
@@ -133,14 +133,16 @@ def add_class(order: Order, settings: Settings, *, by: str, load: Load, check: C
     given, left_out = usable(order.photos, before.photos or (), settings.max_pixels)
     new = _New(*features_of(before.mode, [photo.data for photo in given], settings.max_pixels))
     old, weighed = _old_features(before, new, settings)
-    after = _mode_with(before, new, old, order)
-    right, named = _unseen(before, new, old, order)
+    unseen = _unseen(before, new, old, order)
+    lift = lift_for(before.mode, unseen.score)
+    after = _mode_with(before, new, old, order, lift)
     answers = _old_answers(before, after.head, settings)
     version = next_version(before.folder.parent)
     known = before.manifest
+    right, named = int(unseen.right.sum()), unseen.named(before.mode)
     facts = Addition(known.mode, version, known.version, order.label, len(given), left_out, weighed, right, named,
                      answers, time.perf_counter() - began, order.promote)  # fmt: skip
-    _write(before, after, new, given, order, facts, settings, by, check)
+    _write(before, after, given, order, facts, settings, by, check)
     if order.promote:
         why = f"the class {order.label} was added from {len(given)} photos"
         promote(settings, known.mode, version, by=by, why=why, forced=True, check=check)
@@ -188,36 +190,22 @@ def _old_features(before: _Before, new: _New, settings: Settings) -> tuple[Tenso
     return (found, len(found)) if len(found) else (None, 0)
 
 
-def _mode_with(before: _Before, new: _New, old: Tensor | None, order: Order) -> Mode:
+def _mode_with(before: _Before, new: _New, old: Tensor | None, order: Order, lift: float = 0.0) -> Mode:
     """The mode with the class, in memory."""
     mode = before.mode
-    score = replace(mode.score, tensors=_grown_score(mode.score.tensors, new))
+    score = grown_score(mode, new.plain, new.mirrored, lift)
     label = plain_label(order.label, order.label_zh)
     return replace(mode, head=grown(mode.head, new.plain, old, before.views), score=score, labels=(*mode.labels, label))
 
 
-def _grown_score(tensors: Mapping[str, Tensor], new: _New) -> dict[str, Tensor]:
-    """What the score compares with, and the new class: its photos, also mirrored, so that a handful of them are as many
-    neighbours as it asks for; or their mean."""
-    more = {
-        "known": torch.cat([functional.normalize(one, dim=1) for one in (new.plain, new.mirrored)]),
-        "means": functional.normalize(new.plain, dim=1).mean(dim=0, keepdim=True),
-    }
-    return {
-        name: torch.cat([tensor, more[name].to(tensor)]) if name in more else tensor for name, tensor in tensors.items()
-    }
-
-
-def _unseen(before: _Before, new: _New, old: Tensor | None, order: Order) -> tuple[int, int]:
-    """Of the new photos, each judged by the class that the others make: how many are right, how many of these named."""
-    right = named = 0
+def _unseen(before: _Before, new: _New, old: Tensor | None, order: Order) -> Unseen:
+    right, scores = [], []
     for place in range(len(new.plain)):
         mode = _mode_with(before, new.but(place), old, order)
-        probabilities, sureness = mode.judged(new.plain[place : place + 1])
-        is_right = int(probabilities.argmax()) == len(mode.labels) - 1
-        right += is_right
-        named += is_right and float(sureness[0]) >= mode.threshold
-    return right, named
+        features = new.plain[place : place + 1]
+        right.append(int(mode.logits(features).argmax()) == len(mode.labels) - 1)
+        scores.append(score_by(mode, features))
+    return Unseen(torch.tensor(right), torch.cat(scores))
 
 
 def _old_answers(before: _Before, head: Head, settings: Settings) -> OldAnswers | None:
@@ -235,7 +223,6 @@ def _old_answers(before: _Before, head: Head, settings: Settings) -> OldAnswers 
 def _write(
     before: _Before,
     after: Mode,
-    new: _New,
     given: Sequence[Given],
     order: Order,
     facts: Addition,
@@ -264,7 +251,7 @@ def _write(
         manifest,
         _tensors(before, after.head),
         files,
-        score=_grown_score(before.score, new),
+        score={name: one.to(before.score.get(name, one).dtype) for name, one in after.score.tensors.items()},
         by=by,
         check=lambda folder: check(Entry(manifest.mode, folder)),
     )

@@ -29,6 +29,9 @@ class Score:
     - `joint`: the logarithm of `msp`, and `mahalanobis`, each in deviations from its mean over known photos, summed:
       what is unlike all that was learned counts, and so does what lies between two classes. `standard` [2, 2] has mean
       and deviation of either.
+
+    `lift` [classes], where classes were added (`serving.new_class`): what is added to the score of a picture that the
+    head takes for that class; 0 for those that were trained.
     """
 
     reference: ScoreReference
@@ -36,6 +39,10 @@ class Score:
 
     def raw(self, features: Tensor, logits: Tensor) -> Tensor:
         """Features `[n, D]` and uncalibrated logits `[n, classes]` to scores `[n]`: larger is surer."""
+        plain = self._unlifted(features, logits)
+        return plain + self.tensors["lift"][logits.argmax(dim=1)] if "lift" in self.tensors else plain
+
+    def _unlifted(self, features: Tensor, logits: Tensor) -> Tensor:
         reference, tensors = self.reference, self.tensors
         match reference.name:
             case "msp":
@@ -84,8 +91,8 @@ PROBABILITY = Score(ScoreReference(), {})
 _NEEDED = {"knn": ("known",), "mahalanobis": ("means", "root"), "joint": ("means", "root")}
 
 
-def score_of(reference: ScoreReference, tensors: Mapping[str, Tensor], width: int) -> Score:
-    """The score of a version on features `[n, width]`.
+def score_of(reference: ScoreReference, tensors: Mapping[str, Tensor], width: int, classes: int) -> Score:
+    """The score of a version of so many classes on features `[n, width]`.
 
     Raises:
         ModelError: a tensor is missing, or of another width.
@@ -97,6 +104,8 @@ def score_of(reference: ScoreReference, tensors: Mapping[str, Tensor], width: in
             raise ModelError(f"its score's {name} is {tuple(tensors[name].shape)}, which does not fit {width} features")
     if reference.name == "joint" and ("standard" not in tensors or tensors["standard"].shape != (2, 2)):
         raise ModelError("its score has no standard")
+    if "lift" in tensors and tensors["lift"].shape != (classes,):
+        raise ModelError(f"its score lifts {tuple(tensors['lift'].shape)} of {classes} classes")
     if not math.isfinite(reference.centre):
         raise ModelError("its score's centre is not a number")
     return Score(reference, {name: tensor.float() for name, tensor in tensors.items()})
