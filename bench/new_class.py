@@ -1,8 +1,8 @@
 """What a class added from five photos is worth: `python -m bench.new_class MODE PHOTOS OTHERS STRANGERS`.
 
-MODE is a mode of MODELS_DIR that was trained on PHOTOS. Each class of OTHERS is added in its turn, from five photos drawn
-anew in each round, to a copy of the mode that is loaded, as it is in a server; what it then says of other photos of that
-class, of its own validation photos and of STRANGERS follows.
+MODE is a mode of MODELS_DIR that was trained on PHOTOS. Each class of OTHERS is added in its turn, from five photos
+drawn anew in each round, to a copy of the mode that is loaded, as it is in a server; what it then says of other photos
+of that class, of its own validation photos and of STRANGERS follows.
 """
 
 import argparse
