@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from app.feedback.upkeep import Upkeep
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
+    from app.vision.decoders import POOL
     from app.web import failures, hooks, limits, login_session
     from app.web.blueprints import BLUEPRINTS
     from app.web.uploads import MemoryRequest
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     app.extensions["database"] = database = Database(settings.database)
     app.extensions["upkeep"] = upkeep = Upkeep(database, settings)
     app.extensions["counts"] = counts = Counts(database)
+    POOL.start()
     manager = ModelManager(settings)
     app.extensions["recogniser"] = Recogniser(manager, settings)
     if wait:

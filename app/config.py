@@ -27,6 +27,11 @@ def set_library_defaults() -> None:
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 
+def environment_of_one_thread() -> dict[str, str]:
+    """The environment for a process of ours whose arithmetic is small: no library in it starts threads."""
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
 class Settings(BaseSettings):
     """What the operator may choose, one environment variable each (`HOST`, `PORT`, …); immutable once read."""
 

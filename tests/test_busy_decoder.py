@@ -40,7 +40,7 @@ def test_the_strips_of_a_tiff_are_counted_in_either_byte_order_and_size(order, l
 
 
 def test_a_png_of_endless_chunks_is_given_up(monkeypatch):
-    monkeypatch.setattr(picture, "_OPEN_CPU_S", 0.05)
+    monkeypatch.setattr(picture, "OPEN_CPU_S", 0.05)
     data = png(1, 1, 8, 0, b"\0", *[(b"teSt", b"")] * 50_000)
     with pytest.raises(UnreadableImage):
         look(data)

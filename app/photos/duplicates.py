@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from app.vision.decoders import decode
 from app.vision.look import FLAT, MOST_BITS, perceptual_hash
-from app.vision.picture import decode
 from app.vision.sharpness import SIDE, is_blurred
 
 _THUMBNAIL_SIDE = 16

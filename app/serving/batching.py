@@ -19,7 +19,7 @@ from app.errors import CallerGone, DeadlineExceeded
 from app.serving.decision import Opinion
 from app.serving.memory import give_back_freed_memory
 from app.serving.mode import Mode
-from app.vision.picture import decode
+from app.vision.decoders import decode_crop
 
 MAX_BATCH = 4
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
@@ -43,11 +43,11 @@ def decoded(data: bytes, mode: Mode, max_pixels: int) -> Decoded:
     """An upload as the mode's network takes it.
 
     Raises:
-        RequestError: it cannot be read; see `picture.decode`.
+        RequestError: it cannot be read; see `decoders.decode`.
     """
     transform = mode.backbone.transform
-    picture = decode(data, max_pixels=max_pixels, shortest_side=transform.resize)
-    return Decoded(transform(picture.image), picture.format, picture.width, picture.height)
+    crop = decode_crop(data, transform, max_pixels=max_pixels)
+    return Decoded(transform.tensor(crop.pixels), crop.format, crop.width, crop.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from app.photos.dataset import Part
 from app.photos.snapshot import Photo
 from app.serving.batching import MAX_BATCH
 from app.serving.mode import Mode
-from app.vision.picture import decode
+from app.vision.decoders import decode_crop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ def _tensors(mode: Mode, contents: Sequence[bytes], max_pixels: int) -> list[Ten
 
     def tensor(data: bytes) -> Tensor | None:
         try:
-            return transform(decode(data, max_pixels=max_pixels, shortest_side=transform.resize).image)
+            return transform.tensor(decode_crop(data, transform, max_pixels=max_pixels).pixels)
         except RequestError:
             return None
 

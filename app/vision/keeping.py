@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from app.vision.decoders import decode
 from app.vision.look import is_flat, perceptual_hash
-from app.vision.picture import decode
 
 LONGEST = 1024
 """Pixels of the longer side at most: four times what a network looks at."""

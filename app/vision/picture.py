@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,9 @@ _OPENERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 _NAMES = {"MPO": "JPEG", "HEIF": "HEIC"}
 """Pillow's name to ours, where they differ; phones write MPO, a JPEG with more pictures behind the first."""
 
+FORMATS = frozenset(_NAMES.get(name, name) for name in _OPENERS)
+"""What a picture's format may be called."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,8 +56,8 @@ _UPRIGHT = {
 """EXIF orientation to what undoes it."""
 
 # Limits on crafted files; each is far above what a camera or an editor writes.
-_OPEN_CPU_S = 1.0
-_LOAD_CPU_S = 2.0
+OPEN_CPU_S = 0.5
+_LOAD_CPU_S = 1.0
 _LOAD_CPU_S_PER_PIXEL = 1e-7
 _MAX_JPEG_SCANS = 50  # every scan is a pass over all pixels, and takes as little as 75 bytes
 _MAX_TIFF_STRIPS = 65_536  # every strip is a Python object, and takes as little as 2 bytes
@@ -69,6 +73,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 _backstop = threading.Lock()
+
+ON_ALLOWANCE: list[Callable[[float], object]] = []
+"""Who is told of the processor time, in seconds, that the next step of decoding may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +158,13 @@ class _Stream(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self.allow(_OPEN_CPU_S)
+        self.allow(OPEN_CPU_S)
 
     def allow(self, seconds: float) -> None:
         """From now on this thread may spend `seconds`."""
         self._until = time.thread_time() + seconds
+        for tell in ON_ALLOWANCE:
+            tell(seconds)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As `BytesIO.read`; raises UnreadableImage once the time is spent."""

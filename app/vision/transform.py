@@ -1,14 +1,16 @@
 """From an upright RGB picture to the tensor that a network was trained on."""
 
+from __future__ import annotations
+
 from math import ceil
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, model_validator
-from torch import Tensor
-from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -84,14 +86,18 @@ class Transform(BaseModel):
         """uint8 `[height, width, 3]` as normalised float32 `[3, height, width]`, laid out channels-last."""
         # NumPy rather than torch, whose thread pool takes longer to wake than this takes; whole rows at a time rather
         # than three channels, which is five times as fast.
+        import torch  # here, for the process that decodes needs the pixels only
+
         height, width, _ = pixels.shape
         offset = np.tile(np.float32(255) * np.asarray(self.mean, np.float32), width)
         scale = np.tile(np.float32(255) * np.asarray(self.std, np.float32), width)
         values = (pixels.reshape(height, -1) - offset) / scale
         return torch.from_numpy(values.reshape(height, width, 3)).permute(2, 0, 1)
 
-    def shown_to(self, other: "Transform", batch: Tensor) -> Tensor:
+    def shown_to(self, other: Transform, batch: Tensor) -> Tensor:
         """Pictures `[n, 3, h, w]` that this made, as near as may be to what `other` would have made of the same."""
+        from torch.nn import functional
+
         pixels = batch * _three(self.std) + _three(self.mean)
         if batch.shape[2:] != (other.crop, other.crop):
             size = (other.crop, other.crop)
@@ -100,6 +106,8 @@ class Transform(BaseModel):
 
 
 def _three(values: tuple[float, float, float]) -> Tensor:
+    import torch
+
     return torch.tensor(values).view(3, 1, 1)
 
 
