@@ -110,6 +110,12 @@ class Decoders:
         """Whether `start` was called, and `close` was not."""
         return self._host is not None
 
+    @property
+    def processes(self) -> list[int]:
+        """The decoders that wait for work, by the system's numbers."""
+        with self._lock:
+            return [decoder.process for decoder in self._idle]
+
     def start(self) -> None:
         """Begin to start the process that others are copied from, if there is none."""
         with self._lock:
