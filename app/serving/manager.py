@@ -38,6 +38,8 @@ class ModelManager:
         self._problems: Mapping[str, str] = {}
         self._shelf = Shelf(self._loader)
         self._seen: dict[str, _Seen] = {}
+        self._folder: tuple[int, int] | None = None
+        self._away = False
         self.strikes = Strikes(settings.models_dir)
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -204,6 +206,8 @@ class ModelManager:
     def _refresh(self, base: Mode) -> None:
         with self._lock:
             entries = scan(self._settings.models_dir)
+            if self._is_away(entries):
+                return
             table, problems = dict(self._table), dict(self._problems)
             for gone in self._seen.keys() - entries.keys():
                 table.pop(gone, None)
@@ -221,6 +225,17 @@ class ModelManager:
             self._table = {**table, BASE_MODE: Arms(base)}
             if new:
                 give_back_memory()
+
+    def _is_away(self, entries: Mapping[str, Entry]) -> bool:
+        """Whether the folder that modes were loaded from is not there: moved, or its disk is not mounted."""
+        folder = _identity(self._settings.models_dir)
+        is_away = bool(self._seen) and not entries and folder != self._folder
+        if is_away and not self._away:
+            LOG.warning("models/ is not there any more; what is served goes on from memory")
+        self._away = is_away
+        if not is_away:
+            self._folder = folder
+        return is_away
 
     def _active(self, entry: Entry, base: Mode, before: Arms | None, problems: dict[str, str]) -> Mode | None:
         """The mode that serves from now on: a new one, or the one before where it is the same or the new is refused."""
@@ -256,6 +271,15 @@ class ModelManager:
             return Arms(active, refused=reason)
         LOG.info("mode %s tries the version %s (%s, share %g)", entry.key, plan.version, plan.kind, plan.share)
         return Arms(active, Contender(mode, plan))
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, whatever its name; None where there is none."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _seen(entry: Entry) -> _Seen:

@@ -1,5 +1,6 @@
 """Errors as people and programs see them: a page with one sentence, or `application/problem+json` (RFC 9457)."""
 
+import errno
 import logging
 from http import HTTPStatus
 
@@ -13,18 +14,24 @@ from app.errors import (
     MethodNotAllowed,
     NoFile,
     NotFound,
+    NotWritten,
     PublicError,
+    StorageFull,
     TooLarge,
 )
+from app.registry.files import is_full
 from app.web.language import language
 
 LOG = logging.getLogger(__name__)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE)
+_DISK_RETRY_S = 30
 
 
 def init_app(app: Flask, _: Settings) -> None:
     """Answer every failure of `app` from the tree of errors."""
     app.register_error_handler(PublicError, answer)
     app.register_error_handler(HTTPException, _http_failure)
+    app.register_error_handler(OSError, _disk)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -85,6 +92,16 @@ def _translated(error: HTTPException) -> PublicError:
     if HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return BadParameter(name="body", en="a well-formed request", zh="格式正确的请求")
     return InternalError()
+
+
+def _disk(error: OSError) -> Response:
+    """A disk that is full, read-only or gone is nobody's mistake in the code; other failures of this kind may be."""
+    if is_full(error):
+        return answer(StorageFull())
+    if error.errno in _NOT_WRITABLE and request.method not in ("GET", "HEAD"):
+        LOG.warning("request %s could not write: %s", g.get("request_id"), error)
+        return answer(NotWritten(retry_after_s=_DISK_RETRY_S))
+    return _unforeseen(error)
 
 
 def _unforeseen(error: Exception) -> Response:
