@@ -14,7 +14,7 @@ from torch import Tensor
 from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
 from app.serving.arms import Arms
-from app.serving.batching import Answer, Batcher, decoded
+from app.serving.batching import Answer, Batcher, Decoded, decoded
 from app.serving.explanation import Explainer
 from app.serving.manager import ModelManager
 from app.serving.mode import Mode
@@ -87,6 +87,28 @@ class Recogniser:
             self._background.show(shadow, zip(pictures, outcomes, strict=True))
         return outcomes
 
+    def recognise_tensor(
+        self,
+        pictures: Tensor,
+        mode: Mode,
+        is_wanted: Callable[[], bool] = lambda: True,
+        shadow: Shadow | None = None,
+    ) -> list[Answer | RequestError]:
+        """The same for pictures decoded elsewhere: float32 `[n, 3, crop, crop]`, as the mode's transform makes them.
+
+        A shadow on another backbone does not see them: its own network may take other pixels. Raises as `recognise`.
+        """
+        if len(pictures) > MAX_FILES:
+            raise TooManyFiles(limit=MAX_FILES)
+        with self._admitted(len(pictures)):
+            deadline = time.perf_counter() + self._settings.deadline_s
+            look = shadow.look if shadow and shadow.mode.backbone is mode.backbone else None
+            waiting = [
+                self._batcher.submit(mode, partial(_as_decoded, picture), deadline, is_wanted, look)
+                for picture in pictures
+            ]
+            return [_outcome(one, deadline) for one in waiting]
+
     def explain(
         self,
         mode: Mode,
@@ -125,6 +147,10 @@ class Recogniser:
                 self._in_flight -= count
                 took = (time.perf_counter() - started) / shared_by
                 self._seconds_a_picture += _SMOOTHING * (took - self._seconds_a_picture)
+
+
+def _as_decoded(picture: Tensor) -> Decoded:
+    return Decoded(picture, "tensor", width=picture.shape[2], height=picture.shape[1])
 
 
 def _outcome(waiting: "Future[Answer]", deadline: float) -> Answer | RequestError:

@@ -16,6 +16,7 @@ from app.errors import (
     PublicError,
     TooLarge,
 )
+from app.web import v2_errors
 from app.web.language import language
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +32,10 @@ def init_app(app: Flask, _: Settings) -> None:
 def answer(error: PublicError) -> Response:
     """The response for a public error, in the form and language that the request asks for."""
     g.error_code = error.code
-    if wants_page():
+    if v2_errors.is_protocol():
+        response = jsonify(v2_errors.told(error))
+        response.status_code = error.status
+    elif wants_page():
         sentence = error.sentence(language())
         page = render_template("error.html", sentence=sentence, request_id=g.get("request_id"))
         response = make_response(page, error.status)
