@@ -59,8 +59,21 @@ class Inference:
         return self.is_binary if wish is None else wish
 
 
-def read_inference(request: Request, transform: Transform) -> Inference:
-    """The current request, for a mode of that transform.
+def read_body(request: Request) -> bytes:
+    """All that was sent, whatever it is: what is refused unread costs the caller its connection, on which Triton's
+    client then fails to ask again.
+
+    Raises:
+        RequestEntityTooLarge: it is more than MAX_UPLOAD_MB.
+    """
+    body = request.get_data()
+    if request.content_length is None:
+        request.stream.read(1)  # raises where more came than may: of a chunked body, werkzeug drops that without a word
+    return body
+
+
+def read_inference(request: Request, body: bytes, transform: Transform) -> Inference:
+    """What the current request, with its whole body, asks of a mode of that transform.
 
     Raises:
         BadParameter: something is not as it must be; the error names it. TooLarge, TooManyFiles. Compressed.
@@ -68,7 +81,6 @@ def read_inference(request: Request, transform: Transform) -> Inference:
     """
     if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise Compressed
-    body = request.get_data()
     length = _json_length(request.headers.get(HEADER_LENGTH), len(body))
     json, binary = body[:length], b"" if length is None else body[length:]
     if len(json) <= _LARGE:
