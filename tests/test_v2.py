@@ -1,11 +1,13 @@
 """The Open Inference Protocol without a client of its own: metadata, JSON, bytes behind it, and every refusal."""
 
 import base64
+import gc
 import gzip
 import json
 import shutil
 import struct
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -309,11 +311,28 @@ def test_bytes_that_do_not_fit_what_the_json_says(client: FlaskClient, behind: b
     assert binary(client, {"inputs": [numbers]}, behind).status_code == 400
 
 
+@pytest.mark.parametrize("path", [INFER, "/predict"])
+def test_a_refused_upload_is_let_go_at_once(client: FlaskClient, cat_jpeg: bytes, path: str) -> None:
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for some in ([BROKEN], [BROKEN, cat_jpeg]):
+            response = post(client, *some) if path == "/predict" else infer(client, image(*some))
+            assert response.status_code != 500
+        gc.collect()
+        kept = {one.f_code.co_name for one in gc.garbage if isinstance(one, FrameType) and "/app/" in str(one.f_code)}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert kept == set()
+
+
 def test_too_many_and_too_much(service: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(infer(client, image(*[b"x"] * (MAX_FILES + 1))), 413, f"At most {MAX_FILES} pictures")
     refused(infer(client, pixels(shape=[2**31, 3, 224, 224])), 413, f"At most {MAX_FILES} pictures")
     refused(client.post(INFER, data=b"[" + b"[]," * v2_request.MAX_LISTS), 400, "smaller")
     refused(client.post(INFER, data=b"[" + b"0," * (v2_request.MAX_VALUES + 1)), 400, "smaller")
+    refused(client.post(INFER, data=b'"":0,' * (v2_request.MAX_MEMBERS + 1)), 400, "smaller")
     monkeypatch.setitem(service.config, "MAX_CONTENT_LENGTH", 1000)
     refused(infer(client, image(b"x" * 1000)), 413, "larger than the limit")
 

@@ -157,6 +157,7 @@ def _outcome(waiting: "Future[Answer]", deadline: float) -> Answer | RequestErro
     try:
         return waiting.result(timeout=max(0.0, deadline - time.perf_counter()))
     except RequestError as error:
+        error.forget_where()
         return error
     except FutureTimeoutError as error:
         raise DeadlineExceeded from error

@@ -32,6 +32,7 @@ def init_app(app: Flask, _: Settings) -> None:
 def answer(error: PublicError) -> Response:
     """The response for a public error, in the form and language that the request asks for."""
     g.error_code = error.code
+    error.forget_where()
     if v2_errors.is_protocol():
         response = jsonify(v2_errors.told(error))
         response.status_code = error.status

@@ -15,8 +15,8 @@ from app.web.v2_tensors import read_images, read_pixels
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_JSON_MB = 16
-MAX_VALUES, MAX_LISTS = 2_000_000, 100_000
-"""In JSON: 13 pictures of numbers, row by row. A list of two characters would take 300 bytes once it is parsed."""
+MAX_VALUES, MAX_LISTS, MAX_MEMBERS = 1_000_000, 100_000, 10_000
+"""In JSON: six pictures of numbers, row by row. A list of two characters would take 300 bytes once it is parsed."""
 _LARGE = 256 * 1024
 _WAIT_S = 10
 _one_large = threading.Lock()
@@ -125,7 +125,8 @@ def _read(json: bytes, binary: bytes, transform: Transform) -> Inference:
 def _parsed(json: bytes) -> InferRequest:
     if len(json) > MAX_JSON_MB * 1024**2:
         raise TooLarge(limit_mb=MAX_JSON_MB)
-    if json.count(b",") > MAX_VALUES or json.count(b"[") + json.count(b"{") > MAX_LISTS:
+    lists = json.count(b"[") + json.count(b"{")
+    if json.count(b",") > MAX_VALUES or lists > MAX_LISTS or json.count(b":") > MAX_MEMBERS:
         raise BadParameter(
             name="body", en="smaller: send the tensor behind the JSON", zh="更小的 JSON：请把张量放在 JSON 之后发送"
         )
