@@ -7,7 +7,8 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
-from types import FrameType
+from datetime import UTC, datetime
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from werkzeug.test import TestResponse
 
+from app.registry.state import Trial
+from app.serving.arms import Arms, Contender
 from app.serving.recogniser import MAX_FILES
-from app.web import v2_request
+from app.vision.transform import Transform
+from app.web import v2, v2_request
 from tests.asking import post
 from tests.conftest import write_head
 
@@ -394,3 +398,12 @@ def test_real_answers_fit_their_description(client: FlaskClient, cat_jpeg: bytes
     ):
         schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
         Draft202012Validator(schema).validate(body)
+
+
+def test_a_tensor_goes_to_no_version_on_trial_that_takes_other_pixels(service: Flask) -> None:
+    mode = service.extensions["recogniser"].mode("imagenet")
+    plan = Trial(version="v2", kind="split", share=1.0, since=datetime.now(UTC))
+    other = SimpleNamespace(backbone=SimpleNamespace(transform=Transform(resize=300)))
+    alike = Arms(mode, Contender(mode, plan))
+    assert v2._that_take_the_same_tensor(alike) is alike
+    assert v2._that_take_the_same_tensor(Arms(mode, Contender(other, plan))).contender is None
