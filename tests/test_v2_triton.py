@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 import app.vision.transform
-from tests.running import post, serving
+from tests.running import ROOT, clean_environment, post, serving
 
 triton = pytest.importorskip("tritonclient.http")
 pytestmark = pytest.mark.slow
@@ -165,3 +167,22 @@ def test_curl_asks_with_a_few_lines_of_json(port: int, pictures: list[bytes], tm
     for header in ("Transfer-Encoding: chunked", "Content-Type: application/json"):
         status, told = curl(f"{base}/models/imagenet/infer", "-H", header, "-X", "POST", "-T", str(big))
         assert (status, "2 MB" in told["error"]) == (413, True)
+
+
+def test_the_document_s_examples_work_as_they_stand(port: int, pictures: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(pictures[0])
+    text = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8").replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    examples = re.findall(r"```(python|sh)\n(.*?)```", text, re.DOTALL)
+    environment = clean_environment() | {"PYTHONPATH": str(ROOT / "clients")}
+    told = [
+        subprocess.run(
+            [sys.executable if language == "python" else "sh", "-c", code], cwd=tmp_path, env=environment,
+            capture_output=True, check=True,
+        ).stdout.decode()
+        for language, code in examples
+    ]  # fmt: skip
+    assert [language for language, _ in examples] == ["python", "sh", "python"]
+    best = post(port, pictures[0], "?threshold=0.3")["results"][0]
+    assert told[0].startswith(f"{best['label']} {best['confidence']:.3f}"[:-1])
+    assert json.loads(told[1])["outputs"][0]["data"] == [post(port, pictures[0])["results"][0]["label"]]
+    assert "level='group'" in told[2]
