@@ -60,13 +60,6 @@ class PublicError(WanwuError):
         template = self.sentence_zh if lang == "zh" else self.sentence_en
         return template.format(**self.values)
 
-    def forget_where(self) -> None:
-        """Let go of where it was raised: of frames that hold the upload, and are held by this in turn.
-
-        Such a ring stays until Python looks for rings, which hostile uploads of 16 MB need not wait for.
-        """
-        self.__traceback__ = self.__cause__ = self.__context__ = None
-
 
 class RequestError(PublicError):
     """The caller can mend it."""

@@ -17,6 +17,7 @@ from app.serving.arms import Arms
 from app.serving.batching import Answer, Batcher, Decoded, decoded
 from app.serving.explanation import Explainer
 from app.serving.manager import ModelManager
+from app.serving.memory import forget_where
 from app.serving.mode import Mode
 from app.serving.shadow import Background, Shadow
 
@@ -157,7 +158,7 @@ def _outcome(waiting: "Future[Answer]", deadline: float) -> Answer | RequestErro
     try:
         return waiting.result(timeout=max(0.0, deadline - time.perf_counter()))
     except RequestError as error:
-        error.forget_where()
+        forget_where(error)
         return error
     except FutureTimeoutError as error:
         raise DeadlineExceeded from error

@@ -16,6 +16,7 @@ from app.errors import (
     PublicError,
     TooLarge,
 )
+from app.serving.memory import forget_where
 from app.web import v2_errors
 from app.web.language import language
 
@@ -32,7 +33,7 @@ def init_app(app: Flask, _: Settings) -> None:
 def answer(error: PublicError) -> Response:
     """The response for a public error, in the form and language that the request asks for."""
     g.error_code = error.code
-    error.forget_where()
+    forget_where(error)
     if v2_errors.is_protocol():
         response = jsonify(v2_errors.told(error))
         response.status_code = error.status
