@@ -23,7 +23,6 @@ WanwuError
 │   ├── Busy                busy                503
 │   ├── NotReady            not_ready           503
 │   ├── NotSaved            not_saved           503
-│   │   └── NotWritten      not_saved           503   the disk, where the other is the database
 │   ├── DeadlineExceeded    deadline            504
 │   └── StorageFull         storage_full        507
 └── OperatorError           never reaches a client: it stops a command, or is written to the log
@@ -260,11 +259,6 @@ class NotSaved(ServiceError):
     status, code = 503, "not_saved"
     sentence_en = "This could not be saved: the database does not answer just now. Please try again later."
     sentence_zh = "暂时无法保存：数据库没有响应，请稍后再试。"
-
-
-class NotWritten(NotSaved):
-    sentence_en = "This could not be saved: the server cannot write to its models folder just now."
-    sentence_zh = "暂时无法保存：服务器目前无法写入 models 文件夹。"
 
 
 class DeadlineExceeded(ServiceError):

@@ -80,6 +80,25 @@ def make_run(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Server
                     os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[int]:
+    """The port of a real gunicorn, ready, with its models and its log in `folder`. Ended at the end."""
+    port = free_port()
+    folders = {"MODELS_DIR": str(folder), "TORCH_HOME": str(folder)}
+    log = folder / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"], cwd=ROOT, stdout=output, stderr=output,
+            env=clean_environment() | folders | {"PORT": str(port)} | settings,
+        )  # fmt: skip
+    try:
+        wait_until_ready(process, port, log)
+        yield port
+    finally:
+        process.terminate()
+        assert process.wait(40) == 0
+
+
 def wait_until_ready(process: Server, port: int, log: Path) -> None:
     """Wait for `/readyz`; say what the server printed when it never is."""
     deadline = time.monotonic() + START_LIMIT_S

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -483,3 +484,43 @@ def test_past_a_hundred_versions_the_metrics_call_them_other(app: Flask, monkeyp
         "wanwu_version_pictures_total", {"mode": "birds", "version": "other", "role": "active"}
     )
     assert sample
+
+
+# ---- by the Open Inference Protocol ----
+
+
+def infer(client: FlaskClient, picture: bytes | None, version: str = "") -> dict[str, Any]:
+    """The answer for a picture, or for a grey tensor."""
+    path = f"/v2/models/birds{f'/versions/{version}' if version else ''}/infer"
+    sent: dict[str, Any] = {"name": "pixels", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": [0] * 150528}
+    if picture is not None:
+        sent = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [b64encode(picture).decode()]}
+    response = client.post(path, json={"inputs": [sent], "outputs": [{"name": "label"}]})
+    assert response.status_code == 200, response.json
+    told: dict[str, Any] = response.json
+    return told
+
+
+def test_the_protocol_s_callers_are_shared_out_too_but_for_those_that_name_a_version(
+    app: Flask, client: FlaskClient, cat_jpeg: bytes
+) -> None:
+    begin(app, "v2", "split")
+    for picture in (cat_jpeg, None):
+        told = infer(client, picture)
+        assert (told["model_version"], told["outputs"][0]["data"]) == ("v2", ["eagle"])
+        told = infer(client, picture, "v1")
+        assert (told["model_version"], told["outputs"][0]["data"]) == ("v1", ["owl"])
+    assert client.get("/v2/models/birds/versions/v2").status_code == 404
+    assert figures(app)["v2"]["pictures"] == 2
+
+
+def test_a_shadow_sees_tensors_where_it_stands_on_the_same_backbone(
+    app: Flask, client: FlaskClient, cat_jpeg: bytes
+) -> None:
+    begin(app, "same", "shadow")
+    assert infer(client, None)["model_version"] == "v1"
+    until(lambda: figures(app)["same"]["pictures"] == 1)
+    begin(app, "tuned", "shadow")
+    assert infer(client, None)["model_version"] == "v1"
+    assert infer(client, cat_jpeg)["model_version"] == "v1"
+    until(lambda: figures(app)["tuned"]["pictures"] == 1)

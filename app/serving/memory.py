@@ -15,3 +15,11 @@ def give_back_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def forget_where(error: BaseException) -> None:
+    """Let an error go of where it was raised: of frames that hold the upload, and are held by this in turn.
+
+    Such a ring stays until Python looks for rings, and hostile uploads of 16 MB each do not wait for that.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None

@@ -14,9 +14,10 @@ from torch import Tensor
 from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
 from app.serving.arms import Arms
-from app.serving.batching import Answer, Batcher, decoded
+from app.serving.batching import Answer, Batcher, Decoded, decoded
 from app.serving.explanation import Explainer
 from app.serving.manager import ModelManager
+from app.serving.memory import forget_where
 from app.serving.mode import Mode
 from app.serving.shadow import Background, Shadow
 
@@ -87,6 +88,28 @@ class Recogniser:
             self._background.show(shadow, zip(pictures, outcomes, strict=True))
         return outcomes
 
+    def recognise_tensor(
+        self,
+        pictures: Tensor,
+        mode: Mode,
+        is_wanted: Callable[[], bool] = lambda: True,
+        shadow: Shadow | None = None,
+    ) -> list[Answer | RequestError]:
+        """The same for pictures decoded elsewhere: float32 `[n, 3, crop, crop]`, as the mode's transform makes them.
+
+        A shadow on another backbone does not see them: its own network may take other pixels. Raises as `recognise`.
+        """
+        if len(pictures) > MAX_FILES:
+            raise TooManyFiles(limit=MAX_FILES)
+        with self._admitted(len(pictures)):
+            deadline = time.perf_counter() + self._settings.deadline_s
+            look = shadow.look if shadow and shadow.mode.backbone is mode.backbone else None
+            waiting = [
+                self._batcher.submit(mode, partial(_as_decoded, picture), deadline, is_wanted, look)
+                for picture in pictures
+            ]
+            return [_outcome(one, deadline) for one in waiting]
+
     def explain(
         self,
         mode: Mode,
@@ -127,10 +150,15 @@ class Recogniser:
                 self._seconds_a_picture += _SMOOTHING * (took - self._seconds_a_picture)
 
 
+def _as_decoded(picture: Tensor) -> Decoded:
+    return Decoded(picture, "tensor", width=picture.shape[2], height=picture.shape[1])
+
+
 def _outcome(waiting: "Future[Answer]", deadline: float) -> Answer | RequestError:
     try:
         return waiting.result(timeout=max(0.0, deadline - time.perf_counter()))
     except RequestError as error:
+        forget_where(error)
         return error
     except FutureTimeoutError as error:
         raise DeadlineExceeded from error

@@ -4,6 +4,7 @@ import secrets
 from functools import partial
 
 from flask import Blueprint, Response, current_app, g, request
+from torch import Tensor
 
 from app.errors import PublicError, RequestError
 from app.feedback.counts import Counts, Sums
@@ -25,21 +26,23 @@ MONTH_S = 30 * 24 * 3600
 blueprint = Blueprint("arms", __name__)
 
 
-def recognised(arms: Arms, pictures: list[bytes], threshold: float | None) -> tuple[Mode, list[Answer | RequestError]]:
+def recognised(
+    arms: Arms, pictures: list[bytes] | Tensor, threshold: float | None
+) -> tuple[Mode, list[Answer | RequestError]]:
     """The version that answered the current request, and what it says of each picture.
 
     Where callers are shared out, the version on trial answers its own; if it errs, the active one answers instead.
-    `threshold`: what the caller wishes, or None.
+    `pictures`: uploads, or a tensor as `Recogniser.recognise_tensor` takes it. `threshold`: what the caller wishes, or
+    None.
 
     Raises:
         PublicError: as `Recogniser.recognise`.
     """
     recogniser: Recogniser = current_app.extensions["recogniser"]
-    is_there = caller_of(request.environ).is_there
     contender = arms.contender_for(caller_id()) if arms.splits else None
     if contender is not None:
         try:
-            outcomes = recogniser.recognise(pictures, contender.mode, is_there)
+            outcomes = _asked(pictures, contender.mode)
             for outcome in outcomes:
                 if isinstance(outcome, Answer):
                     sound(outcome.opinion.probabilities)
@@ -50,12 +53,20 @@ def recognised(arms: Arms, pictures: list[bytes], threshold: float | None) -> tu
         else:
             return contender.mode, outcomes
     try:
-        return arms.active, recogniser.recognise(pictures, arms.active, is_there, _shadow(arms, threshold))
+        return arms.active, _asked(pictures, arms.active, _shadow(arms, threshold))
     except PublicError:
         raise
     except Exception:
         count(arms.active, arms.role, Sums(errors=len(pictures)))
         raise
+
+
+def _asked(pictures: list[bytes] | Tensor, mode: Mode, shadow: Shadow | None = None) -> list[Answer | RequestError]:
+    recogniser: Recogniser = current_app.extensions["recogniser"]
+    is_there = caller_of(request.environ).is_there
+    if isinstance(pictures, Tensor):
+        return recogniser.recognise_tensor(pictures, mode, is_there, shadow)
+    return recogniser.recognise(pictures, mode, is_there, shadow)
 
 
 def count(mode: Mode, role: str, sums: Sums) -> None:

@@ -18,6 +18,7 @@ from app.web import (
     review,
     status,
     trials,
+    v2,
     version_pages,
     versions_api,
 )
@@ -27,6 +28,7 @@ BLUEPRINTS = (
     status.blueprint,
     metrics.blueprint,
     openapi.blueprint,
+    v2.blueprint,
     pages.pages,
     corrections.blueprint,
     review.blueprint,

@@ -14,17 +14,26 @@ from app.errors import (
     MethodNotAllowed,
     NoFile,
     NotFound,
-    NotWritten,
+    NotSaved,
     PublicError,
     StorageFull,
     TooLarge,
 )
 from app.registry.files import is_full
+from app.serving.memory import forget_where
+from app.web import v2_errors
 from app.web.language import language
 
 LOG = logging.getLogger(__name__)
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE)
 _DISK_RETRY_S = 30
+
+
+class NotWritten(NotSaved):
+    """The disk, where the other is the database."""
+
+    sentence_en = "This could not be saved: the server cannot write to its models folder just now."
+    sentence_zh = "暂时无法保存：服务器目前无法写入 models 文件夹。"
 
 
 def init_app(app: Flask, _: Settings) -> None:
@@ -38,7 +47,11 @@ def init_app(app: Flask, _: Settings) -> None:
 def answer(error: PublicError) -> Response:
     """The response for a public error, in the form and language that the request asks for."""
     g.error_code = error.code
-    if wants_page():
+    forget_where(error)
+    if v2_errors.is_protocol():
+        response = jsonify(v2_errors.told(error))
+        response.status_code = error.status
+    elif wants_page():
         sentence = error.sentence(language())
         page = render_template("error.html", sentence=sentence, request_id=g.get("request_id"))
         response = make_response(page, error.status)

@@ -29,6 +29,7 @@ from app.web import (
     schemas_corrections,
     schemas_jobs,
     schemas_trials,
+    schemas_v2,
     schemas_versions,
 )
 from app.web.openapi_albums import album_paths
@@ -38,6 +39,7 @@ from app.web.openapi_jobs import job_paths
 from app.web.openapi_parts import answer, errors, get, text
 from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
+from app.web.openapi_v2 import inference_paths
 from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
@@ -101,7 +103,15 @@ def docs() -> str:
 @cache
 def describe(version: str) -> dict[str, Any]:
     """The whole document."""
-    rooms = (schemas_corrections, schemas_trials, schemas_jobs, schemas_versions, schemas_albums, schemas_classes)
+    rooms = (
+        schemas_corrections,
+        schemas_trials,
+        schemas_jobs,
+        schemas_versions,
+        schemas_albums,
+        schemas_classes,
+        schemas_v2,
+    )
     pieces = models_json_schema(
         [(schema, "serialization") for schema in (*SCHEMAS, *(one for room in rooms for one in room.ANSWERS))]
         + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
@@ -121,6 +131,7 @@ def describe(version: str) -> dict[str, Any]:
             "/livez": {"get": get("Is the process alive?", "isAlive", "Alive")},
             "/readyz": {"get": get("Is every model warm?", "isReady", "Ready", NotReady)},
             "/metrics": {"get": text("Metrics for Prometheus", "readMetrics")},
+            **inference_paths(),
             **correction_paths(),
             **modes_operations.paths(),
             **trial_paths(),

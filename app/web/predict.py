@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 from app.errors import RequestError
 from app.feedback.counts import Sums
 from app.registry.catalog import BASE_MODE
+from app.serving.arms import Arms
 from app.serving.batching import Answer
 from app.serving.decision import Decision, decide
 from app.serving.groups import GROUP_THRESHOLD, best_group
@@ -45,11 +46,16 @@ def answer_request() -> dict[str, Any]:
     uploads = read_uploads(request)
     mode, outcomes = recognised(arms, [upload.data for upload in uploads], parameters.threshold)
     content = described(mode, uploads, outcomes, parameters, started)
+    counted(mode, arms, outcomes, content)
+    return content
+
+
+def counted(mode: Mode, arms: Arms, outcomes: list[Answer | RequestError], content: dict[str, Any]) -> None:
+    """Count what `mode` answered for `arms`; `content`: as `described` tells it."""
     metrics.observe(mode, content["results"], content["timing_ms"])
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     unknown = sum(result.get("unknown", False) for result in content["results"])
     count(mode, arms.role, Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
-    return content
 
 
 def described(
