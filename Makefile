@@ -7,6 +7,9 @@ PYTHON ?= python3
 # PyPI's torch for Linux brings gigabytes of CUDA libraries; this index has the CPU builds. Empty: never ask it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+MINUTES ?= 30
+COUNT ?= 20000
+
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE := $(VENV)/serve.stamp
@@ -32,7 +35,7 @@ MISSING = missing=; command -v chromium >/dev/null || command -v google-chrome >
   test -z "$$missing"
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: run teach test lint bench bundle services clean help
+.PHONY: run teach test lint bench soak fuzz bundle services clean help
 .DEFAULT_GOAL := help
 
 run: $(SERVE) ## serve on HOST:PORT (127.0.0.1:8000)
@@ -52,6 +55,12 @@ lint: $(TEST) ## ruff and mypy
 
 bench: $(BENCH) ## measure against the plain reference and rivals; ARGS="--quick" for a look
 	@$(BIN)/python -m app bench $(ARGS)
+
+soak: $(TEST) ## full load for MINUTES (30): does anything fail, grow or slow down?
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
+fuzz: $(TEST) ## damaged pictures, COUNT (20000) of them, through all of /predict
+	@$(BIN)/python -m tools.fuzz --count $(COUNT) $(wildcard ../shared/awkward)
 
 bundle: $(SERVE) ## pack code, wheels and weights into dist/, for a machine with no network
 	@$(BIN)/python -m app fetch-weights

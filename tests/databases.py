@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -19,32 +20,61 @@ from app.feedback.migrations import migrate
 _START_S = 60
 
 
+class PostgreSQL:
+    """A server of our own, on a socket in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make its data; it is not started yet."""
+        self.folder, self._programs = folder, _programs()
+        self._user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+        if self._user:
+            shutil.chown(folder, self._user)
+        options = ["-A", "trust", "-U", "wanwu", "-E", "UTF8", "--no-sync", "--locale=C"]
+        made = [self._programs / "initdb", "-D", folder / "data", *options]
+        subprocess.run(made, user=self._user, cwd=folder, check=True, capture_output=True)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"]
+        with (self.folder / "log").open("ab") as log:
+            command = [self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, *options]
+            self._server = subprocess.Popen(command, user=self._user, cwd=self.folder, stdout=log, stderr=log)
+        _wait_for(self._server, self.folder)
+
+    def stop(self) -> None:
+        """Stop it, whoever is still connected."""
+        self._server.send_signal(signal.SIGINT)
+        try:
+            self._server.wait(20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+    def new_database(self) -> str:
+        """The address of an empty database."""
+        return _new_database(self.folder)
+
+
+@contextmanager
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A server, started; stopped and forgotten at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="wanwu-pg-"))  # short: a socket's path has a limit; and not only for root
+    try:
+        server = PostgreSQL(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Callable[[], str]]:
     """A server for this session; each call makes an empty database in it, and says its address."""
-    programs = _programs()
-    folder = Path(tempfile.mkdtemp(prefix="wanwu-pg-"))  # short: a socket's path has a limit; and not only for root
-    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    if user:
-        shutil.chown(folder, user)
-    data = folder / "data"
-    initdb = [programs / "initdb", "-D", data, "-A", "trust", "-U", "wanwu", "-E", "UTF8", "--no-sync", "--locale=C"]
-    subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True)
-    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"]
-    with (folder / "log").open("wb") as log:
-        command = [programs / "postgres", "-D", data, "-k", folder, *options]
-        server = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
-    try:
-        _wait_for(server, folder)
-        yield lambda: _new_database(folder)
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)  # for the last connection to go
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        shutil.rmtree(folder)
+    with postgresql_server() as server:
+        yield server.new_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -19,6 +19,7 @@ from app.config import Settings
 from app.registry.state import activate
 from app.serving.loading import Loader
 from tests.conftest import write_head
+from tests.databases import postgresql_server
 from tests.serving_process import Served, serving
 
 pytestmark = pytest.mark.slow
@@ -159,6 +160,21 @@ def test_two_servers_on_one_models_folder_are_one(pair: Served, cat_jpeg: bytes)
         until(lambda: {version(pair) for _ in range(8)} | {version(other)} == {"v1"})
         told = [served.correct("same") for served in (pair, other, pair, other)]
         assert len({saved["id"] for _, saved in told}) == 1
+
+
+def test_a_database_that_goes_away_and_comes_back_costs_corrections_only(tmp_path: Path, cat_jpeg: bytes) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    with postgresql_server() as database, serving(models, DATABASE_URL=database.new_database()) as served:
+        until(lambda: served.correct("before")[0] == 200)
+        database.stop()
+        assert served.recognise(cat_jpeg)[0] == 200
+        status, problem = served.correct("meanwhile")
+        assert (status, problem["code"]) == (503, "not_saved")
+        assert served.recognise(cat_jpeg)[0] == 200
+        database.start()
+        assert served.correct("meanwhile")[0] == 200
+        assert served.ask("/api/corrections")[1]["total"] == 2
 
 
 def test_told_to_stop_in_the_middle_of_a_batch_it_answers_first(tmp_path: Path, cat_jpeg: bytes) -> None:
