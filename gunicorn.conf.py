@@ -39,7 +39,7 @@ control_socket_disable = True  # no file in the home directory, which may be rea
 
 
 def on_starting(server: Arbiter) -> None:
-    """Give several workers one folder in which to add up their metrics; one worker keeps them in memory."""
+    """Give several workers one folder in which to add up their metrics and rates; one worker keeps them in memory."""
     if server.cfg.workers > 1:
         os.environ[METRICS] = tempfile.mkdtemp(prefix="wanwu-metrics-")
     else:
@@ -67,7 +67,7 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 def worker_exit(server: Arbiter, worker: Worker) -> None:
     """Stop the threads once the last request has been answered; the counts late, for the others still count."""
     extensions = getattr(worker.wsgi, "extensions", {})
-    for name in ("recogniser", "upkeep", "counts", "database"):
+    for name in ("recogniser", "upkeep", "counts", "rate_limits", "database"):
         if name in extensions:
             extensions[name].close()
 
