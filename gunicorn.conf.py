@@ -35,6 +35,11 @@ graceful_timeout = max(30, int(settings.deadline_s) + 5)
 keepalive = 30
 
 accesslog = None  # the app logs each request, with its id
+if settings.log_format == "json":
+    logconfig_dict = {
+        "formatters": {"generic": {"()": "app.web.logs.JsonFormatter"}},
+        "root": {"level": "INFO", "handlers": []},  # gunicorn would have the app's log here a second time
+    }
 control_socket_disable = True  # no file in the home directory, which may be read-only
 
 

@@ -88,5 +88,5 @@ def _translated(error: HTTPException) -> PublicError:
 
 
 def _unforeseen(error: Exception) -> Response:
-    LOG.exception("request %s failed", g.get("request_id"), exc_info=error)
+    LOG.exception("the request failed", exc_info=error)
     return answer(InternalError())

@@ -44,7 +44,11 @@ def answer_request() -> dict[str, Any]:
     arms = recogniser.arms(parameters.mode)
     uploads = read_uploads(request)
     mode, outcomes = recognised(arms, [upload.data for upload in uploads], parameters.threshold)
-    content = described(mode, uploads, outcomes, parameters, started)
+    try:
+        content = described(mode, uploads, outcomes, parameters, started)
+    except RequestError as error:
+        metrics.observe_refused(mode, error.code)
+        raise
     metrics.observe(mode, content["results"], content["timing_ms"])
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     unknown = sum(result.get("unknown", False) for result in content["results"])
