@@ -5,6 +5,8 @@ import shutil
 import tempfile
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from app.config import read_settings
@@ -35,12 +37,23 @@ graceful_timeout = max(30, int(settings.deadline_s) + 5)
 keepalive = 30
 
 accesslog = None  # the app logs each request, with its id
-if settings.log_format == "json":
-    logconfig_dict = {
-        "formatters": {"generic": {"()": "app.web.logs.JsonFormatter"}},
-        "root": {"level": "INFO", "handlers": []},  # gunicorn would have the app's log here a second time
-    }
 control_socket_disable = True  # no file in the home directory, which may be read-only
+
+
+class JsonLogger(Logger):
+    """What gunicorn says of itself, as objects. (Its own setting `logconfig_dict` would log each request's address.)"""
+
+    def setup(self, cfg: Config) -> None:
+        """Set its log up as ever, then change how it is written."""
+        from app.web.logs import JsonFormatter
+
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonFormatter())
+
+
+if settings.log_format == "json":
+    logger_class = JsonLogger
 
 
 def on_starting(server: Arbiter) -> None:
