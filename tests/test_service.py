@@ -236,6 +236,27 @@ def test_past_the_deadline_a_request_is_given_up(
     assert recogniser.in_flight == 0
 
 
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
+def test_a_clock_that_is_set_while_a_request_waits_changes_nothing(
+    client: FlaskClient,
+    held_recogniser: tuple[Recogniser, threading.Event],
+    cat_jpeg: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    step_s: float,
+) -> None:
+    recogniser, gate = held_recogniser
+    real = time.time
+    with ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(post, client, cat_jpeg)
+        while recogniser.in_flight < 1:
+            threading.Event().wait(0.01)
+        monkeypatch.setattr(time, "time", lambda: real() + step_s)
+        gate.set()
+        answer = waiting.result(30)
+    assert answer.status_code == 200
+    assert all(0 <= milliseconds < 60_000 for milliseconds in answer.json["timing_ms"].values())
+
+
 def test_a_client_that_asks_too_often_is_told_to_wait(service: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     from app.web import limits
 
