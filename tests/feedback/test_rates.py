@@ -97,15 +97,17 @@ def test_what_no_longer_counts_is_forgotten(counted: tuple[Hits, Move], monkeypa
         assert len(hits) == 1
 
 
+@pytest.mark.parametrize("kind", ["own", "shared"])
 def test_a_wall_clock_set_back_or_on_changes_nothing(
-    counted: tuple[Hits, Move], monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hits, _ = counted
+    shared = Database(f"sqlite:///{tmp_path / 'rates.sqlite'}", is_lasting=False)
+    hits: Hits = OwnHits() if kind == "own" else SharedHits(shared)
     real = time.time
-    for step in (0, -86_400, 86_400):
+    for step, passing in ((0, [True, True]), (-86_400, [True, False]), (86_400, [False, False])):
         monkeypatch.setattr(time, "time", lambda step=step: real() + step)
-        passed = [hits.hit("a", 3, 60) == 0 for _ in range(2)]
-        assert passed == ([True, True] if step == 0 else [True, False] if step < 0 else [False, False])
+        assert [hits.hit("a", 3, 60) == 0 for _ in range(2)] == passing
+    shared.close()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
