@@ -5,6 +5,8 @@ import shutil
 import tempfile
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from app.config import read_settings
@@ -38,8 +40,24 @@ accesslog = None  # the app logs each request, with its id
 control_socket_disable = True  # no file in the home directory, which may be read-only
 
 
+class JsonLogger(Logger):
+    """What gunicorn says of itself, as objects. (Its own setting `logconfig_dict` would log each request's address.)"""
+
+    def setup(self, cfg: Config) -> None:
+        """Set its log up as ever, then change how it is written."""
+        from app.web.logs import JsonFormatter
+
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonFormatter())
+
+
+if settings.log_format == "json":
+    logger_class = JsonLogger
+
+
 def on_starting(server: Arbiter) -> None:
-    """Give several workers one folder in which to add up their metrics; one worker keeps them in memory."""
+    """Give several workers one folder in which to add up their metrics and rates; one worker keeps them in memory."""
     if server.cfg.workers > 1:
         os.environ[METRICS] = tempfile.mkdtemp(prefix="wanwu-metrics-")
     else:
@@ -67,7 +85,7 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 def worker_exit(server: Arbiter, worker: Worker) -> None:
     """Stop the threads once the last request has been answered; the counts late, for the others still count."""
     extensions = getattr(worker.wsgi, "extensions", {})
-    for name in ("recogniser", "upkeep", "counts", "database"):
+    for name in ("recogniser", "upkeep", "counts", "rate_limits", "database"):
         if name in extensions:
             extensions[name].close()
 

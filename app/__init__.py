@@ -31,11 +31,12 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     from app.config import ROOT, read_settings
     from app.feedback.counts import Counts
     from app.feedback.database import Database
+    from app.feedback.pulse import Pulse
     from app.feedback.upkeep import Upkeep
     from app.serving.manager import ModelManager
     from app.serving.recogniser import Recogniser
     from app.vision.decoders import POOL
-    from app.web import failures, hooks, limits, login_session
+    from app.web import failures, hooks, limits, login_session, metrics
     from app.web.blueprints import BLUEPRINTS
     from app.web.uploads import MemoryRequest
 
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.extensions["database"] = database = Database(settings.database)
+    app.extensions["pulse"] = Pulse(database)
     app.extensions["upkeep"] = upkeep = Upkeep(database, settings)
     app.extensions["counts"] = counts = Counts(database)
     POOL.start()
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     else:
         upkeep.start()
         counts.start()
+        metrics.follow(app.extensions["recogniser"])
         Thread(target=_load, args=(manager,), name="loader", daemon=True).start()
     return app
 

@@ -70,7 +70,8 @@ def main() -> None:
 def serve() -> None:
     """Serve the page and the API with gunicorn on HOST:PORT."""
     settings = read_settings()
-    click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
+    if settings.log_format == "text":  # the other is for programs, and gunicorn says there where it listens
+        click.echo(f"Wanwu 万物识别: http://{settings.host}:{settings.port}", err=True)
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
     os.chdir(ROOT)
     set_library_defaults()

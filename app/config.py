@@ -19,6 +19,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers_folder() -> Path | None:
+    """What the workers of this server share, a folder that gunicorn.conf.py makes; None where there is one worker."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
+
+
 def set_library_defaults() -> None:
     """Set what the C library reads as a process starts, for those started from here, where the operator has not.
 

@@ -20,11 +20,11 @@ def post_raw_form(client: FlaskClient, picture: bytes) -> TestResponse:
     return client.post("/predict", data=body, content_type="multipart/form-data; boundary=edge")
 
 
-def refused(response: TestResponse, status: int, code: str) -> Problem:
-    """Check a refusal's form, and return it."""
+def refused(response: TestResponse, status: int, code: str, schema: type[Problem] = Problem) -> Problem:
+    """Check a refusal's form, and return it. `schema`: where it says more than others."""
     assert response.status_code == status
     assert response.mimetype == "application/problem+json"
-    problem = Problem.model_validate(response.json)
+    problem = schema.model_validate(response.json)
     assert (problem.status, problem.code) == (status, code)
     assert problem.request_id == response.headers["X-Request-Id"]
     return problem

@@ -1,6 +1,7 @@
 """Being logged in: the page, the cookie, and what another site cannot do with it."""
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -128,3 +129,13 @@ def test_on_this_machine_no_login_is_needed_where_that_is_allowed(open_as):
     client = open_as(admin_loopback=True)
     assert client.get("/teach").status_code == 200
     assert client.get("/login").location == "/teach"
+
+
+def test_a_clock_set_back_ends_no_session_and_one_set_on_by_days_does(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(client)
+    now = time.time()
+    for step, is_in in ((-3600, True), (3600, True), (13 * 3600, False), (-13 * 3600, False)):
+        monkeypatch.setattr(time, "time", lambda step=step: now + step)
+        assert (client.get("/teach").status_code == 200) is is_in, step

@@ -3,8 +3,11 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +16,11 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from app.config import Settings
+from app.feedback.pulse import Pulse
 from app.serving.recogniser import Recogniser
-from app.web.schemas import Alive, Modes, Ready
+from app.web.schemas import Alive, Modes, NotReadyYet, Ready
 from tests.asking import post, post_raw_form, refused
+from tests.measuring import total
 
 
 def test_the_sentence_comes_in_the_language_asked_for(client: FlaskClient) -> None:
@@ -81,6 +86,39 @@ def test_alive_and_ready_and_which_weights_serve(client: FlaskClient) -> None:
     Alive.model_validate(client.get("/livez").json)
     ready = Ready.model_validate(client.get("/readyz").json)
     assert (ready.model.name, ready.model.origin) == ("efficientnet_lite0", "package")
+    assert (ready.database, ready.models_dir) == ("answers", "readable")
+
+
+def test_readiness_tells_of_a_database_that_is_away_and_does_not_wait_for_it(
+    service: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+    hanging = SimpleNamespace(engine=SimpleNamespace(connect=lambda: hangs.wait(20)))
+    monkeypatch.setitem(service.extensions, "pulse", Pulse(hanging))
+    started = time.monotonic()
+    bodies = [client.get("/readyz") for _ in range(2)]
+    assert time.monotonic() - started < 5
+    monkeypatch.undo()
+    hangs.set()
+    assert [(body.status_code, body.json["database"]) for body in bodies] == [(200, "away")] * 2
+    assert client.get("/readyz").json["database"] == "answers"
+
+
+def test_readiness_tells_of_a_models_folder_that_has_gone(
+    service: Flask, client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = service.extensions["settings"].model_copy(update={"models_dir": tmp_path / "gone"})
+    monkeypatch.setitem(service.extensions, "settings", moved)
+    assert (client.get("/readyz").status_code, client.get("/readyz").json["models_dir"]) == (200, "unreadable")
+
+
+def test_a_service_whose_threads_have_ended_is_not_ready_and_says_so(
+    service: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.extensions["recogniser"]._batcher, "_threads", [threading.Thread()])
+    response = client.get("/readyz")
+    refused(response, 503, "not_ready", NotReadyYet)
+    assert [one.what for one in NotReadyYet.model_validate(response.json).waiting_for] == ["decoder"]
 
 
 def test_until_the_models_are_warm_the_service_is_alive_but_not_ready(
@@ -100,7 +138,10 @@ def test_until_the_models_are_warm_the_service_is_alive_but_not_ready(
     app = create_app(settings)
     client = app.test_client()
     assert client.get("/livez").status_code == 200
-    refused(client.get("/readyz"), 503, "not_ready")
+    response = client.get("/readyz")
+    refused(response, 503, "not_ready", NotReadyYet)
+    awaited = NotReadyYet.model_validate(response.json).waiting_for
+    assert [(one.what, one.name) for one in awaited] == [("mode", "imagenet")]
     refused(client.get("/modes"), 503, "not_ready")
     response = post(client, cat_jpeg)
     refused(response, 503, "not_ready")
@@ -117,9 +158,7 @@ def test_until_the_models_are_warm_the_service_is_alive_but_not_ready(
 
 def test_metrics_count_pictures_by_outcome(client: FlaskClient, cat_jpeg: bytes) -> None:
     def count() -> float:
-        text = client.get("/metrics").get_data(as_text=True)
-        wanted = 'wanwu_pictures_total{mode="imagenet",outcome="unknown"} '
-        return sum(float(line.removeprefix(wanted)) for line in text.splitlines() if line.startswith(wanted))
+        return total(client.get("/metrics").text, "wanwu_pictures_total", mode="imagenet", outcome="unknown")
 
     before = count()
     post(client, cat_jpeg, threshold="1")
@@ -139,6 +178,24 @@ def held_recogniser(service: Flask, monkeypatch: pytest.MonkeyPatch) -> tuple[Re
 
     monkeypatch.setattr(backbone, "features", held)
     return recogniser, gate
+
+
+def test_what_waits_and_what_runs_is_told_apart(
+    client: FlaskClient, held_recogniser: tuple[Recogniser, threading.Event], cat_jpeg: bytes
+) -> None:
+    recogniser, gate = held_recogniser
+    with ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(post, client, *[cat_jpeg] * 20)
+        while not 0 < recogniser.waiting <= 20 - 1:
+            threading.Event().wait(0.01)
+        page = client.get("/metrics").text
+        gate.set()
+        assert waiting.result(30).status_code == 200
+    queue = [total(page, "wanwu_queue_pictures", state=state) for state in ("waiting", "running")]
+    assert min(queue) > 0
+    assert sum(queue) == total(page, "wanwu_pictures_in_flight") == 20
+    assert total(client.get("/metrics").text, "wanwu_queue_pictures") == 0
+    assert total(page, "wanwu_resident_bytes") > 50e6
 
 
 def with_settings(recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
@@ -177,6 +234,27 @@ def test_past_the_deadline_a_request_is_given_up(
     refused(post(client, cat_jpeg), 504, "deadline")
     gate.set()
     assert recogniser.in_flight == 0
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
+def test_a_clock_that_is_set_while_a_request_waits_changes_nothing(
+    client: FlaskClient,
+    held_recogniser: tuple[Recogniser, threading.Event],
+    cat_jpeg: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    step_s: float,
+) -> None:
+    recogniser, gate = held_recogniser
+    real = time.time
+    with ThreadPoolExecutor(1) as callers:
+        waiting = callers.submit(post, client, cat_jpeg)
+        while recogniser.in_flight < 1:
+            threading.Event().wait(0.01)
+        monkeypatch.setattr(time, "time", lambda: real() + step_s)
+        gate.set()
+        answer = waiting.result(30)
+    assert answer.status_code == 200
+    assert all(0 <= milliseconds < 60_000 for milliseconds in answer.json["timing_ms"].values())
 
 
 def test_a_client_that_asks_too_often_is_told_to_wait(service: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

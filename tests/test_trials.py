@@ -478,7 +478,7 @@ def test_metrics_count_pictures_by_mode_version_and_role(app: Flask, client: Fla
 
 
 def test_past_a_hundred_versions_the_metrics_call_them_other(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_named", {("cars", f"v{number}") for number in range(metrics.MAX_VERSIONS)})
+    monkeypatch.setattr(metrics, "_names", {("cars", f"v{number}") for number in range(metrics.MAX_VERSIONS)})
     metrics.observe_version(manager_of(app).mode("birds"), "active", 1)
     sample = metrics.PROCESS_REGISTRY.get_sample_value(
         "wanwu_version_pictures_total", {"mode": "birds", "version": "other", "role": "active"}

@@ -14,14 +14,19 @@ from app.errors import ConfigError
 BUSY_S = 10
 """How long a write waits for another process's, and a request for a connection."""
 _CONNECT_S = 5
+_DEAD_S = 10
+"""How long a connection over which nothing comes back is waited for."""
 _SYSTEMS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
 class Database:
     """An engine with the settings that several processes on one database need. Safe to share between threads."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_s: int = BUSY_S, is_lasting: bool = True) -> None:
         """Nothing is opened yet: a database that is away is an error of whoever asks it something.
+
+        `patience_s`: how long a write waits for another process's, and a request for a connection. `is_lasting`: False
+        for what need not be there after a failure of power; SQLite then waits for no disk.
 
         Raises:
             ConfigError: `url` is none, or names a system that is neither SQLite nor PostgreSQL.
@@ -29,16 +34,14 @@ class Database:
         self.url = _read(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         options: dict[str, Any] = (
-            {"connect_args": {"timeout": BUSY_S}}
+            {"connect_args": {"timeout": patience_s}}
             if self.is_sqlite
-            else {
-                "connect_args": {"connect_timeout": _CONNECT_S, "options": f"-c lock_timeout={BUSY_S}s"},
-                "pool_pre_ping": True,
-            }
+            else {"connect_args": _postgresql_options(patience_s), "pool_pre_ping": True}
         )
-        self.engine: Engine = create_engine(self.url, pool_timeout=BUSY_S, **options)
+        # An error's text is for the log: without the values of its statement, which may be a person's words.
+        self.engine: Engine = create_engine(self.url, pool_timeout=patience_s, hide_parameters=True, **options)
         if self.is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", _prepare_sqlite if is_lasting else _prepare_passing_sqlite)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -77,3 +80,17 @@ def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - sqlit
     """Readers beside a writer, every commit on the disk, references that hold, and nothing left of what is deleted."""
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_passing_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401
+    """Readers beside a writer, and no waiting for the disk."""
+    for pragma in ("journal_mode=WAL", "synchronous=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _postgresql_options(patience_s: int) -> dict[str, Any]:
+    return {
+        "connect_timeout": min(patience_s, _CONNECT_S),
+        "tcp_user_timeout": min(patience_s, _DEAD_S) * 1000,
+        "options": f"-c lock_timeout={patience_s}s",
+    }

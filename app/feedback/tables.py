@@ -2,7 +2,17 @@
 
 from datetime import UTC, date, datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, String, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -90,3 +100,18 @@ class Correction(Base):
     """The version that learned from it."""
     sureness: Mapped[float | None]
     """What the threshold was compared with; None in corrections from before there was such a thing."""
+
+
+class RateHit(Base):
+    """One request of a client under one rate (`feedback.rates`), until it no longer counts.
+
+    `key`: a digest of who and which rate. `moment`, `expires`: seconds of the clock that all who share the table read.
+    """
+
+    __tablename__ = "rate_hits"
+    __table_args__ = (Index("ix_rate_hits_key_moment", "key", "moment"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(32))
+    moment: Mapped[float]
+    expires: Mapped[float] = mapped_column(index=True)

@@ -1,10 +1,12 @@
 """A zip of class folders into an album, by the same rules as training reads one."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,20 +58,45 @@ def add_zip(models_dir: Path, key: str, archive: Path, prepare: Prepare) -> ZipO
 def upload_folder(models_dir: Path) -> Iterator[Path]:
     """A folder for an upload and what it unpacks to, on the disk that the photos go to; gone at the end.
 
-    What a killed server left is removed after a day. Raises StorageFull where the disk becomes full within it.
+    What a killed server left is removed after a day; what is in use is not, whatever the clock says.
+
+    Raises StorageFull where the disk becomes full within it.
     """
     room = albums_folder(models_dir) / ".uploads"
     try:
         room.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in room.iterdir():
-            if time.time() - left.stat().st_mtime > _LEFT_S:
-                shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as folder:
+            with suppress(FileNotFoundError):  # another upload may be done just now
+                if time.time() - left.stat().st_mtime > _LEFT_S and not _is_held(left):
+                    shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as folder, _held(folder):
             yield Path(folder)
     except OSError as error:
         if is_full(error):
             raise StorageFull from error
         raise
+
+
+@contextmanager
+def _held(folder: str) -> Iterator[None]:
+    """Hold a folder's lock, which the kernel lets go of with the process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_held(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _add_all(models_dir: Path, key: str, dataset: Dataset, prepare: Prepare, outcome: ZipOutcome) -> None:

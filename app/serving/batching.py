@@ -138,6 +138,16 @@ class Batcher:
             self._changed.notify()
         return item.result
 
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait for a core, decoded or not."""
+        return len(self._undecoded) + len(self._decoded)
+
+    @property
+    def works(self) -> bool:
+        """Whether all its threads live."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def close(self) -> None:
         """Finish what waits, then end the threads."""
         with self._changed:

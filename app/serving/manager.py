@@ -36,6 +36,7 @@ class ModelManager:
         self._loader = Loader(settings)
         self._table: Mapping[str, Arms] = {}
         self._problems: Mapping[str, str] = {}
+        self._loading: str | None = BASE_MODE
         self._shelf = Shelf(self._loader)
         self._seen: dict[str, _Seen] = {}
         self._folder: tuple[int, int] | None = None
@@ -49,6 +50,11 @@ class ModelManager:
     def ready(self) -> bool:
         """Whether the base mode is loaded and warm; custom modes are warm before they enter the table."""
         return BASE_MODE in self._table
+
+    @property
+    def loading(self) -> str | None:
+        """The mode that all wait for, before the first table is there; None from then on."""
+        return None if self.ready else self._loading
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -216,6 +222,7 @@ class ModelManager:
                 LOG.info("mode %s is gone", gone)
             new = [entry for key, entry in entries.items() if self._seen.get(key) != _seen(entry)]
             for entry in new:
+                self._loading = entry.key
                 before = table.get(entry.key)
                 active = self._active(entry, base, before, problems)
                 if active is not None:

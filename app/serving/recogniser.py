@@ -44,6 +44,16 @@ class Recogniser:
         """How many pictures are inside, waiting or running."""
         return self._in_flight
 
+    @property
+    def waiting(self) -> int:
+        """How many of them wait for a core, decoded or not."""
+        return self._batcher.waiting
+
+    @property
+    def works(self) -> bool:
+        """Whether there is still somebody to decode and to run the networks."""
+        return self._batcher.works
+
     def mode(self, key: str) -> Mode:
         """As `ModelManager.mode`."""
         return self.manager.mode(key)

@@ -118,5 +118,5 @@ def _disk(error: OSError) -> Response:
 
 
 def _unforeseen(error: Exception) -> Response:
-    LOG.exception("request %s failed", g.get("request_id"), exc_info=error)
+    LOG.exception("the request failed", exc_info=error)
     return answer(InternalError())

@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
 from app.config import Settings
 from app.errors import Forbidden
@@ -25,8 +27,26 @@ class StalePage(Forbidden):
     sentence_zh = "页面已过期，未作任何更改，请刷新后重试。"
 
 
+class _Signer(TimestampSigner):
+    """Takes a signature from the future: it is ours, so the clock has been set back since."""
+
+    def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: bool = False) -> Any:  # noqa: ANN401
+        """What was signed, at most `max_age` seconds from now by the clock, either way."""
+        value, signed = super().unsign(signed_value, None, True)
+        if max_age is not None and abs(self.get_timestamp() - signed.timestamp()) > max_age:
+            raise SignatureExpired("too old", payload=value, date_signed=signed)
+        return (value, signed) if return_timestamp else value
+
+
 class _Cookies(SecureCookieSessionInterface):
     """Over https the cookie goes over https only."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs the cookie."""
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = _Signer
+        return serializer
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Whether the current request came over https."""

@@ -36,7 +36,7 @@ from app.web.openapi_albums import album_paths
 from app.web.openapi_classes import class_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
-from app.web.openapi_parts import answer, errors, get, text
+from app.web.openapi_parts import answer, errors, get, reference, text
 from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
 from app.web.openapi_v2 import inference_paths
@@ -129,7 +129,7 @@ def describe(version: str) -> dict[str, Any]:
             "/predict": {"post": _predict()},
             "/modes": {"get": get("List the modes", "listModes", "Modes", NotReady)},
             "/livez": {"get": get("Is the process alive?", "isAlive", "Alive")},
-            "/readyz": {"get": get("Is every model warm?", "isReady", "Ready", NotReady)},
+            "/readyz": {"get": _readiness()},
             "/metrics": {"get": text("Metrics for Prometheus", "readMetrics")},
             **inference_paths(),
             **correction_paths(),
@@ -148,6 +148,12 @@ def describe(version: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _readiness() -> dict[str, Any]:
+    described = get("Is every model warm?", "isReady", "Ready", NotReady)
+    described["responses"]["503"]["content"]["application/problem+json"]["schema"] = reference("NotReadyYet")
+    return described
 
 
 def _predict() -> dict[str, Any]:

@@ -45,17 +45,28 @@ def answer_request() -> dict[str, Any]:
     arms = recogniser.arms(parameters.mode)
     uploads = read_uploads(request)
     mode, outcomes = recognised(arms, [upload.data for upload in uploads], parameters.threshold)
-    content = described(mode, uploads, outcomes, parameters, started)
-    counted(mode, arms, outcomes, content)
-    return content
+    return counted(arms, mode, uploads, outcomes, parameters, started)
 
 
-def counted(mode: Mode, arms: Arms, outcomes: list[Answer | RequestError], content: dict[str, Any]) -> None:
-    """Count what `mode` answered for `arms`; `content`: as `described` tells it."""
+def counted(
+    arms: Arms,
+    mode: Mode,
+    uploads: list[Upload],
+    outcomes: list[Answer | RequestError],
+    parameters: Parameters,
+    started: float,
+) -> dict[str, Any]:
+    """As `described`, and counted as what `mode` answered for `arms`. Raises as that."""
+    try:
+        content = described(mode, uploads, outcomes, parameters, started)
+    except RequestError as error:
+        metrics.observe_refused(mode, error.code)
+        raise
     metrics.observe(mode, content["results"], content["timing_ms"])
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     unknown = sum(result.get("unknown", False) for result in content["results"])
     count(mode, arms.role, Sums(len(answers), unknown, infer_s=sum(answer.infer_s for answer in answers)))
+    return content
 
 
 def described(

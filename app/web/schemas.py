@@ -148,6 +148,10 @@ class Prediction(Schema):
     timing_ms: Timing
 
 
+DatabaseState = Literal["answers", "away"]
+FolderState = Literal["readable", "unreadable"]
+
+
 class Problem(Schema):
     """RFC 9457, with a stable `code`."""
 
@@ -218,7 +222,26 @@ class Ready(Schema):
     status: Literal["ready"]
     model: Model
     modes: list[str]
+    refused: Annotated[dict[str, str], Field(description="Modes under models/ that cannot be served, with the reason.")]
+    database: DatabaseState
+    models_dir: FolderState
+
+
+class Awaited(Schema):
+    """One thing that is not ready. `name`: the mode's, for a mode."""
+
+    what: Literal["mode", "decoder"]
+    name: str | None
+    why: str
+
+
+class NotReadyYet(Problem):
+    """A Problem that says what is not ready. The database and `models_dir` make nobody wait."""
+
+    waiting_for: list[Awaited]
     refused: dict[str, str]
+    database: DatabaseState
+    models_dir: FolderState
 
 
 class RegisteredModes(Schema):
@@ -245,5 +268,6 @@ class RollBack(Schema):
 
 
 SCHEMAS: tuple[type[BaseModel], ...] = (
-    Prediction, Problem, Modes, Alive, Ready, RegisteredModes, ModeRecord, VersionRecord, History, Event, RollBack
+    Prediction, Problem, Modes, Alive, Ready, NotReadyYet, RegisteredModes, ModeRecord, VersionRecord, History,
+    Event, RollBack,
 )  # fmt: skip

@@ -1,13 +1,17 @@
 """Alive, ready, and which modes there are."""
 
+import os
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify
 
+from app.config import Settings
 from app.errors import NotReady
+from app.feedback.pulse import Pulse
 from app.registry.catalog import BASE_MODE
 from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
+from app.web.failures import answer
 
 blueprint = Blueprint("status", __name__)
 
@@ -25,18 +29,41 @@ def livez() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """Ready: every active model is warm. Says which weights serve the base mode."""
-    manager = _recogniser().manager
+    """Ready: every active model is warm, and somebody works. Says which weights serve the base mode.
+
+    The database and `models/` are told of, and make nobody wait: recognition goes on without them.
+    """
+    recogniser = _recogniser()
+    manager = recogniser.manager
+    about = {"refused": dict(manager.problems), "database": _database(), "models_dir": _models_dir()}
+    waiting_for = []
     if not manager.ready:
-        raise NotReady(retry_after_s=2)
+        waiting_for.append({"what": "mode", "name": manager.loading, "why": "it is being loaded"})
+    if not recogniser.works:
+        waiting_for.append({"what": "decoder", "name": None, "why": "a thread that decodes has ended: restart"})
+    if waiting_for:
+        response = answer(NotReady(retry_after_s=2))
+        if response.mimetype == "application/problem+json":
+            response.set_data(current_app.json.dumps({**response.get_json(), "waiting_for": waiting_for, **about}))
+        return response
     return jsonify(
         {
             "status": "ready",
             "model": manager.mode(BASE_MODE).model.as_dict(),
             "modes": [mode.key for mode in manager.modes()],
-            "refused": dict(manager.problems),
+            **about,
         }
     )
+
+
+def _database() -> str:
+    pulse: Pulse = current_app.extensions["pulse"]
+    return "answers" if pulse.answers() else "away"
+
+
+def _models_dir() -> str:
+    settings: Settings = current_app.extensions["settings"]
+    return "readable" if os.access(settings.models_dir, os.R_OK | os.X_OK) else "unreadable"
 
 
 @blueprint.get("/modes")

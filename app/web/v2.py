@@ -16,7 +16,7 @@ from app.serving.recogniser import Recogniser
 from app.web.arms import recognised
 from app.web.limits import check_rate
 from app.web.parameters import DEFAULT_TOP_K, Parameters, Upload
-from app.web.predict import counted, described
+from app.web.predict import counted
 from app.web.schemas_v2 import InferOutput
 from app.web.v2_request import HEADER_LENGTH, Inference, read_body, read_inference
 from app.web.v2_tensors import Output
@@ -93,8 +93,7 @@ def infer(name: str, version: str | None = None) -> Response:
     mode, outcomes = recognised(arms, asked.pictures, asked.threshold)
     uploads = [Upload(None, b"")] * len(outcomes)  # the pictures themselves are no part of what is told
     parameters = Parameters(mode.key, asked.threshold, DEFAULT_TOP_K, explain=False, groups=False)
-    content = described(mode, uploads, outcomes, parameters, started)
-    counted(mode, arms, outcomes, content)
+    content = counted(arms, mode, uploads, outcomes, parameters, started)
     answers = [_sound(place, outcome) for place, outcome in enumerate(outcomes)]
     labels = [result["label"] for result in content["results"]]
     return _written(mode, asked, answers, labels)

@@ -1,14 +1,17 @@
 """A zip into an album: its folders become classes, and nothing in it leads anywhere else."""
 
 import io
+import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app.photos import album_zip
+from app.photos.album_zip import upload_folder
 from tests.albums.asking import check, counts, models_of, send_zip
 from tests.albums.photos import jpeg
 from tests.asking import refused
@@ -93,3 +96,17 @@ def test_a_zip_that_unpacks_to_far_more_than_it_is_leaves_nothing(
 def test_a_class_name_of_a_zip_that_is_too_long_costs_its_photos_only(admin: FlaskClient, key: str) -> None:
     told = send_zip(admin, key, {f"{'x' * 61}/1.jpg": jpeg(1), "cat/2.jpg": jpeg(2)}).json
     assert (told["added"], [one["code"] for one in told["refused"]]) == (1, ["bad_parameter"])
+
+
+def test_an_upload_under_way_stays_whatever_the_clock_says_and_an_old_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".albums" / ".uploads" / "left"
+    left.mkdir(parents=True)
+    now = time.time()
+    with upload_folder(tmp_path) as first:
+        monkeypatch.setattr(time, "time", lambda: now + 2 * 86_400)
+        with upload_folder(tmp_path) as second:
+            assert first.is_dir()
+            assert second.is_dir()
+            assert not left.exists()
