@@ -182,7 +182,7 @@ def gunicorn_facts(**variables: str) -> dict[str, Any]:
 def test_gunicorn_serves_with_threads_and_never_preloads() -> None:
     facts = gunicorn_facts()
     assert facts["bind"] == "127.0.0.1:8000"
-    assert (facts["worker_class"], facts["preload_app"]) == ("gthread", False)
+    assert (facts["worker_class"], facts["preload_app"]) == ("app.web.patience.PatientWorker", False)
     assert facts["accesslog"] is None
     assert facts["timeout"] >= 60
     # Imported in the master, torch could hang in the workers, and prometheus_client would not see the shared folder.

@@ -60,7 +60,7 @@ def restore(key: str) -> Response:
     return jsonify(shown(key))
 
 
-@blueprint.get("/photos/<photo_id>")
+@blueprint.get("/photos/<string(length=16):photo_id>")
 def get_photo(key: str, photo_id: str) -> Response:
     """A photo, or with `size=small` its thumbnail."""
     path = album_photos.find_photo(models_dir(), key, photo_id)

@@ -54,7 +54,7 @@ def correct() -> Response:
     return _answer(saved, kind, label, shown, fate)
 
 
-@blueprint.post("/corrections/<correction_id>/undo")
+@blueprint.post("/corrections/<string(length=32):correction_id>/undo")
 def undo(correction_id: str) -> Response:
     """Forget a correction and its picture. Whoever knows its id has sent it."""
     check_rate()

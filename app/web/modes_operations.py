@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.errors import BadModel, BadParameter, Conflict, Forbidden, PublicError, TooLarge, UnknownMode, UnknownVersion
-from app.web.openapi_parts import answer, errors
+from app.web.openapi_parts import BEARER, FILE, answer, errors, form
 
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 _AT = {
     "name": "at",
     "in": "query",
@@ -19,8 +18,7 @@ _IMPORT = {
     "required": ["file"],
     "properties": {
         "file": {
-            "type": "string",
-            "contentMediaType": "application/octet-stream",
+            **FILE,
             "description": "A .pth state_dict, or the zip of a version (manifest.json and its safetensors).",
         },
         "labels": {"type": "string", "description": "For a .pth: its labels file, .txt (one a line) or .json."},
@@ -62,7 +60,7 @@ def paths() -> dict[str, dict[str, Any]]:
             "post": _operation(
                 "Make an uploaded model the mode's next version", "importVersion", "VersionRecord",
                 BadParameter, Conflict, TooLarge, BadModel, names=["mode"], status=201,
-                body={"required": True, "content": {"multipart/form-data": {"schema": _IMPORT}}},
+                body={"required": True, "content": form(_IMPORT, file="application/octet-stream")},
             )
         },
     }  # fmt: skip

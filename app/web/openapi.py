@@ -35,7 +35,7 @@ from app.web.openapi_albums import album_paths
 from app.web.openapi_classes import class_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
-from app.web.openapi_parts import answer, errors, get, text
+from app.web.openapi_parts import FILES, answer, errors, form, get, text
 from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
 from app.web.openapi_versions import version_paths
@@ -140,8 +140,8 @@ def describe(version: str) -> dict[str, Any]:
 
 
 def _predict() -> dict[str, Any]:
-    parts = {"file": {"type": "array", "minItems": 1, "items": {"type": "string", "contentMediaType": "image/*"}}}
     fields = {name: {**field["schema"], "description": field["description"]} for name, field in _FIELDS.items()}
+    schema = {"type": "object", "required": ["file"], "properties": {"file": FILES, **fields}}
     return {
         "summary": "Recognise the things in one or more photos",
         "operationId": "predict",
@@ -152,9 +152,7 @@ def _predict() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {
-                    "schema": {"type": "object", "required": ["file"], "properties": {**parts, **fields}}
-                },
+                **form(schema, file="image/*"),
                 "image/*": {"schema": {"type": "string", "format": "binary"}},
             },
         },

@@ -14,7 +14,7 @@ from app.errors import (
     TooLarge,
 )
 from app.photos.album_errors import BadArchive, CannotTeach, NotEnough
-from app.web.openapi_parts import answer, errors, path_parameter, reference
+from app.web.openapi_parts import FILE, FILES, answer, errors, form, path_parameter, reference
 
 _KEY = path_parameter("key", "The mode's key.")
 _CLASS = path_parameter("class_id", "As the album names it.")
@@ -71,8 +71,6 @@ def _training_paths() -> dict[str, dict[str, Any]]:
 
 
 def _photo_paths() -> dict[str, dict[str, Any]]:
-    photos = {"type": "array", "minItems": 1, "items": {"type": "string", "contentMediaType": "image/*"}}
-    archive = {"type": "string", "contentMediaType": "application/zip"}
     changing = {
         "move": ("Move photos to another class", "MovedPhotos"),
         "remove": ("Remove photos; they can be restored until the next training", "SomePhotos"),
@@ -96,10 +94,13 @@ def _photo_paths() -> dict[str, dict[str, Any]]:
         **paths,
         "/api/albums/{key}/classes/{class_id}/photos": {
             "parameters": [_KEY, _CLASS],
-            "post": {**sending, "requestBody": _form(photos)},
+            "post": {**sending, "requestBody": _form(FILES, "image/*")},
         },
         "/api/albums/{key}/photos/{photo_id}": {"parameters": [_KEY, _PHOTO], "get": _picture()},
-        "/api/albums/{key}/zip": {"parameters": [_KEY], "post": {**zipped, "requestBody": _form(archive)}},
+        "/api/albums/{key}/zip": {
+            "parameters": [_KEY],
+            "post": {**zipped, "requestBody": _form(FILE, "application/zip")},
+        },
     }
 
 
@@ -118,9 +119,9 @@ def _operation(
     return operation
 
 
-def _form(file: dict[str, Any]) -> dict[str, Any]:
+def _form(file: dict[str, Any], kind: str) -> dict[str, Any]:
     schema = {"type": "object", "required": ["file"], "properties": {"file": file}}
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    return {"required": True, "content": form(schema, file=kind)}
 
 
 def _picture() -> dict[str, Any]:

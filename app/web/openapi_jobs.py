@@ -47,7 +47,7 @@ def _events() -> dict[str, Any]:
         "operationId": "watchJob",
         "parameters": [after],
         "responses": {
-            "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            "200": {"description": told, "content": {"text/event-stream": {}}},
             **errors(BadParameter, Forbidden, NotFound, Busy),
         },
     }

@@ -4,6 +4,12 @@ from typing import Any
 
 from app.errors import PublicError
 
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+"""The security of what needs the administrator's token."""
+FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
+"""A file in a form, as OpenAPI 3.1 writes it; `form` says of which kind."""
+FILES = {"type": "array", "minItems": 1, "items": FILE}
+
 
 def get(summary: str, operation: str, schema: str, *errors_: type[PublicError]) -> dict[str, Any]:
     """An operation without parameters that answers JSON."""
@@ -39,6 +45,12 @@ def errors(*errors: type[PublicError]) -> dict[str, Any]:
         str(status): {"description": "Code " + " or ".join(f"`{code}`" for code in listed), "content": content}
         for status, listed in sorted(codes.items())
     }
+
+
+def form(schema: dict[str, Any], **kinds: str) -> dict[str, Any]:
+    """A multipart form of that schema; `kinds`: the MIME types of those of its properties that are files."""
+    encoding = {name: {"contentType": kind} for name, kind in kinds.items()}
+    return {"multipart/form-data": {"schema": schema, "encoding": encoding}}
 
 
 def reference(schema: str) -> dict[str, str]:

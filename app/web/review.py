@@ -50,13 +50,13 @@ def counts() -> Response:
     return jsonify(correction_counts(_database(), current_app.extensions["settings"], manager))
 
 
-@blueprint.get("/<correction_id>")
+@blueprint.get("/<string(length=32):correction_id>")
 def entry(correction_id: str) -> Response:
     """One entry as it is now: for a reviewer who was told that somebody else was quicker."""
     return jsonify(describe(read_entry(_database(), correction_id)))
 
 
-@blueprint.get("/<correction_id>/picture")
+@blueprint.get("/<string(length=32):correction_id>/picture")
 def picture(correction_id: str) -> Response:
     """The kept picture, for the reviewer's eyes only."""
     row = find(_database(), correction_id)
@@ -70,7 +70,7 @@ def picture(correction_id: str) -> Response:
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, no-store"})
 
 
-@blueprint.post("/<correction_id>")
+@blueprint.post("/<string(length=32):correction_id>")
 def review(correction_id: str) -> Response:
     """Accept, relabel, reject, or undo that. JSON only: no form of another site can be made to send it."""
     try:
