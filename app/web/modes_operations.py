@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.errors import BadModel, BadParameter, Conflict, Forbidden, PublicError, TooLarge, UnknownMode, UnknownVersion
-from app.web.openapi_parts import BEARER, FILE, answer, errors, form
+from app.web.openapi_parts import BEARER, FILE, answer, errors, form, json_body, path_parameter
 
 _AT = {
     "name": "at",
@@ -31,7 +31,6 @@ _IMPORT = {
 
 def paths() -> dict[str, dict[str, Any]]:
     """The paths, each with its methods."""
-    roll_back = {"application/json": {"schema": {"$ref": "#/components/schemas/RollBack"}}}
     return {
         "/api/modes": {"get": _operation("List the modes and their versions", "listRegistry", "RegisteredModes")},
         "/api/modes/{mode}": {
@@ -47,7 +46,7 @@ def paths() -> dict[str, dict[str, Any]]:
             "post": _operation(
                 "Go back to an earlier version that served", "rollBack", "Event",
                 BadParameter, UnknownMode, UnknownVersion, Conflict, BadModel, names=["mode"],
-                body={"required": False, "content": roll_back},
+                body=json_body("RollBack", required=False),
             )
         },
         "/api/modes/{mode}/versions/{version}": {
@@ -77,16 +76,7 @@ def _operation(
     status: int = 200,
 ) -> dict[str, Any]:
     """One operation that needs the administrator's token; `names` are those in its path."""
-    in_path = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": f"The {name}'s key.",
-            "schema": {"type": "string"},
-        }
-        for name in names
-    ]
+    in_path = [path_parameter(name, f"The {name}'s key.") for name in names]
     return {
         "summary": summary,
         "operationId": operation,

@@ -41,6 +41,7 @@ from app.web.openapi_trials import trial_paths
 from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
+from app.web.uploads import TooSlow
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -107,7 +108,7 @@ def describe(version: str) -> dict[str, Any]:
         + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
         ref_template="#/components/schemas/{model}",
     )
-    return {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Wanwu 万物识别",
@@ -137,6 +138,17 @@ def describe(version: str) -> dict[str, Any]:
             },
         },
     }
+    _add_what_any_body_may_be_told(document["paths"])
+    return document
+
+
+def _add_what_any_body_may_be_told(paths: dict[str, dict[str, Any]]) -> None:
+    """Whatever is sent may be too much, or come too slowly."""
+    for path in paths.values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                told = {**errors(TooSlow, TooLarge), **operation["responses"]}
+                operation["responses"] = dict(sorted(told.items()))
 
 
 def _predict() -> dict[str, Any]:

@@ -14,11 +14,12 @@ from app.errors import (
     TooLarge,
 )
 from app.photos.album_errors import BadArchive, CannotTeach, NotEnough
-from app.web.openapi_parts import FILE, FILES, answer, errors, form, path_parameter, reference
+from app.web.openapi_parts import FILE, FILES, answer, errors, form, json_body, path_parameter
 
 _KEY = path_parameter("key", "The mode's key.")
 _CLASS = path_parameter("class_id", "As the album names it.")
 _PHOTO = path_parameter("photo_id", "As the album names it.")
+_MAY_BE_LEFT_OUT = ("TrainingOrder", "AlbumTitles", "ClassNames")
 _CHANGED: tuple[type[PublicError], ...] = (BadParameter, NotFound, Conflict, StorageFull)
 
 
@@ -114,8 +115,7 @@ def _operation(
         "responses": {str(status): answer(schema, summary), **errors(Forbidden, *more)},
     }
     if body:
-        content = {"application/json": {"schema": reference(body)}}
-        operation["requestBody"] = {"required": body != "TrainingOrder", "content": content}
+        operation["requestBody"] = json_body(body, required=body not in _MAY_BE_LEFT_OUT)
     return operation
 
 
@@ -138,5 +138,8 @@ def _picture() -> dict[str, Any]:
         "operationId": "readAlbumPhoto",
         "security": [{"bearer": []}],
         "parameters": [size],
-        "responses": {"200": {"description": "A JPEG.", "content": content}, **errors(Forbidden, NotFound)},
+        "responses": {
+            "200": {"description": "A JPEG.", "content": content},
+            **errors(BadParameter, Forbidden, NotFound),
+        },
     }

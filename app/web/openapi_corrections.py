@@ -20,7 +20,7 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web.openapi_parts import BEARER, FILE, answer, errors, form, path_parameter, reference
+from app.web.openapi_parts import BEARER, FILE, answer, errors, form, json_body, path_parameter, reference
 from app.web.schemas_corrections import QueueAsked
 
 _SENT_ERRORS: tuple[type[PublicError], ...] = (
@@ -51,7 +51,7 @@ def _send() -> dict[str, Any]:
             "required": True,
             "content": {
                 **form(schema, file="image/*"),
-                "application/json": {"schema": reference("CorrectionSent")},
+                **json_body("CorrectionSent")["content"],
             },
         },
         "responses": {"200": answer("CorrectionSaved", "What was stored."), **errors(*_SENT_ERRORS)},
@@ -112,7 +112,7 @@ def _review() -> dict[str, Any]:
         "operationId": "reviewCorrection",
         "security": BEARER,
         "parameters": [_ID],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": reference("Review")}}},
+        "requestBody": json_body("Review"),
         "responses": {
             "200": answer("QueueEntry", "The entry as it is now."),
             **errors(BadParameter, Forbidden, NotFound, Conflict, NotSaved),
