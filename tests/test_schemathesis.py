@@ -23,8 +23,8 @@ pytestmark = [
     # werkzeug's client keeps a large form in a file that it does not close.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-DRAWN = 3
-"""Requests drawn for an operation on what is there, beside the examples and the edges."""
+DRAWN = 8
+"""Requests drawn for an operation on what is there, instead of the edges of every parameter."""
 
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "429"]
 NO_PICTURE = ["413", "415", "422"]
@@ -53,7 +53,11 @@ def config(names: dict[str, str]) -> SchemathesisConfig:
             "headers": {"Authorization": f"Bearer {TOKEN}"},
             "parameters": {f"path.{name}": value for name, value in names.items()},
             "generation": {"max-examples": DRAWN, "deterministic": True, "no-shrink": True},
-            "phases": {"stateful": {"enabled": False}, "fuzzing": {"enabled": bool(names)}},
+            "phases": {
+                "stateful": {"enabled": False},
+                "coverage": {"enabled": not names},
+                "fuzzing": {"enabled": bool(names)},
+            },
             "checks": {
                 "missing_required_header": {"enabled": False},  # it asks for 401; the contract says 403
                 "ignored_auth": {"enabled": False},  # it cannot ask an application in its own process; see below
@@ -97,9 +101,10 @@ def test_whatever_is_asked_of_something_that_is_there_is_answered_as_described(
 ) -> None:
     app, names = server
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config(names)).exclude(method="DELETE")
-    failures, succeeded = run(schema.include(path_regex=r"\{"))
+    # The mode and its versions are called as in the document's examples, with which the test above has met them.
+    failures, succeeded = run(schema.include(path_regex=r"\{(key|job_id|correction_id)\}"))
     assert not failures, "\n\n".join(failures)
-    assert len(succeeded) > 15, succeeded
+    assert len(succeeded) > 8, succeeded
 
 
 def test_every_example_of_an_answer_is_one(server: tuple[Flask, dict[str, str]]) -> None:

@@ -1,6 +1,7 @@
 """Errors as people and programs see them: a page with one sentence, or `application/problem+json` (RFC 9457)."""
 
 import logging
+import unicodedata
 from http import HTTPStatus
 
 import werkzeug.exceptions
@@ -28,6 +29,7 @@ _IN_CHUNKS = (NoMoreData, ChunkMissingTerminator, InvalidChunkSize, InvalidChunk
 
 def init_app(app: Flask, _: Settings) -> None:
     """Answer every failure of `app` from the tree of errors."""
+    app.before_request(_refuse_control_characters)
     app.register_error_handler(PublicError, answer)
     app.register_error_handler(HTTPException, _http_failure)
     for broken in _IN_CHUNKS:
@@ -71,6 +73,12 @@ def wants_page() -> bool:
     """Whether a person's browser asks: it prefers HTML by name, where scripts say `*/*` or JSON."""
     accepted = request.accept_mimetypes
     return "text/html" in accepted.values() and accepted["text/html"] > accepted["application/problem+json"]
+
+
+def _refuse_control_characters() -> None:
+    """No address of ours has any, and PostgreSQL does not take all of them. Raises NotFound."""
+    if any(unicodedata.category(character) == "Cc" for character in request.path):
+        raise NotFound
 
 
 def _http_failure(error: HTTPException) -> Response:
