@@ -1,4 +1,4 @@
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.14-slim-bookworm AS server
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
@@ -20,6 +20,13 @@ COPY gunicorn.conf.py wsgi.py ./
 ENV TORCH_HOME=/opt/torch
 RUN MODELS_DIR=/opt/torch/hub/checkpoints python -m app fetch-weights
 
+# The software bill of materials (CycloneDX), written by a tool that the server goes without.
+FROM server AS bill
+RUN python -m venv /bill && /bill/bin/pip install cyclonedx-bom==7.5.0 \
+    && /bill/bin/cyclonedx-py environment --output-reproducible --of JSON -o /bill/sbom.cdx.json /usr/local/bin/python
+
+FROM server
+COPY --from=bill /bill/sbom.cdx.json /usr/share/wanwu/sbom.cdx.json
 RUN useradd --system --uid 10001 --no-create-home wanwu && install -d -o wanwu -g wanwu /models
 USER wanwu
 VOLUME /models

@@ -35,7 +35,7 @@ MISSING = missing=; command -v chromium >/dev/null || command -v google-chrome >
   test -z "$$missing"
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: run teach test lint bench soak fuzz bundle services clean help
+.PHONY: run teach test lint audit bench soak fuzz bundle services clean help
 .DEFAULT_GOAL := help
 
 run: $(SERVE) ## serve on HOST:PORT (127.0.0.1:8000)
@@ -52,6 +52,9 @@ lint: $(TEST) ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+audit: $(TEST) ## look up known vulnerabilities of what is installed; says so where no data can be reached
+	@$(BIN)/python -m tools.audit
 
 bench: $(BENCH) ## measure against the plain reference and rivals; ARGS="--quick" for a look
 	@$(BIN)/python -m app bench $(ARGS)

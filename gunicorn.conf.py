@@ -24,7 +24,7 @@ bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{sett
 
 # One process holds one copy of the models, and its batches serve all callers; gunicorn's own WEB_CONCURRENCY asks for
 # more. Models are loaded in each worker: torch's threads do not survive a fork, a warm master would hang its workers.
-worker_class = "gthread"
+worker_class = "app.web.patience.PatientWorker"  # gthread, but for slow clients
 preload_app = False
 
 # Every request that may wait has a thread, and a few are left over: /livez and "busy" answer whatever waits.

@@ -9,6 +9,7 @@ WanwuError
 │   ├── UnknownMode         unknown_mode        404
 │   ├── UnknownVersion      unknown_version     404
 │   ├── MethodNotAllowed    method_not_allowed  405
+│   ├── TooSlow             too_slow            408
 │   ├── Conflict            conflict            409
 │   ├── Refused             refused             409
 │   ├── TooLarge            too_large           413

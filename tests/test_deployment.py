@@ -162,7 +162,7 @@ def test_the_tests_install_only_what_is_missing(maker: Maker) -> None:
 
 def test_make_help_names_every_target(maker: Maker) -> None:
     listed = re.findall(r"^make (\w+)", maker("help").stdout, re.MULTILINE)
-    assert listed == ["run", "teach", "test", "lint", "bench", "bundle", "clean"]
+    assert listed == ["run", "teach", "test", "lint", "audit", "bench", "bundle", "clean"]
 
 
 def gunicorn_facts(**variables: str) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def gunicorn_facts(**variables: str) -> dict[str, Any]:
 def test_gunicorn_serves_with_threads_and_never_preloads() -> None:
     facts = gunicorn_facts()
     assert facts["bind"] == "127.0.0.1:8000"
-    assert (facts["worker_class"], facts["preload_app"]) == ("gthread", False)
+    assert (facts["worker_class"], facts["preload_app"]) == ("app.web.patience.PatientWorker", False)
     assert facts["accesslog"] is None
     assert facts["timeout"] >= 60
     # Imported in the master, torch could hang in the workers, and prometheus_client would not see the shared folder.
@@ -220,7 +220,8 @@ def dockerfile() -> dict[str, list[str]]:
 
 def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
     instructions = dockerfile()
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", instructions["FROM"][0])
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+ AS server", instructions["FROM"][0])
+    assert instructions["FROM"][-1] == "server"
     assert instructions["USER"] == ["wanwu"]
     assert json.loads(instructions["CMD"][0]) == ["python", "-m", "app", "serve"]
     check = json.loads(instructions["HEALTHCHECK"][0].partition("CMD ")[2])
@@ -239,10 +240,31 @@ def test_the_images_weights_lie_outside_the_volume() -> None:
 
 
 def test_the_build_context_holds_what_the_image_copies_and_nothing_else() -> None:
-    copied = {name.strip("/") for value in dockerfile()["COPY"] for name in value.split()[:-1]}
+    copies = [value.split()[:-1] for value in dockerfile()["COPY"] if not value.startswith("--from=")]
+    copied = {name.strip("/") for names in copies for name in names}
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     assert {line[1:] for line in lines if line.startswith("!")} == copied
+
+
+def test_the_image_carries_its_bill_of_materials_but_not_what_writes_it(tmp_path: Path) -> None:
+    instructions = dockerfile()
+    assert any(value.startswith("--from=bill ") and value.endswith(".cdx.json") for value in instructions["COPY"])
+    (make,) = (command for command in instructions["RUN"] if "cyclonedx-py" in command)
+    (pinned,) = re.findall(r"pip install (cyclonedx-bom==\S+)", make)
+    assert pinned in (ROOT / "requirements-test.txt").read_text().split()
+    assert "cyclonedx" not in (ROOT / "requirements.txt").read_text()
+    options = make.partition("cyclonedx-py environment ")[2].split()[:3]
+    bill = tmp_path / "bill.json"
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", *options, "-o", str(bill), sys.executable]
+    subprocess.run(command, check=True, capture_output=True)
+    facts = json.loads(bill.read_text())
+    versions = {one["name"].lower().replace("_", "-"): one["version"].partition("+")[0] for one in facts["components"]}
+    assert facts["bomFormat"] == "CycloneDX"
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if "==" in line:
+            name, version = re.split(r"(?:\[\w+\])?==", line)
+            assert versions[name] == version
 
 
 def compose() -> dict[str, Any]:

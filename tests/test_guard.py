@@ -41,6 +41,18 @@ def test_the_loopback_setting_opens_it_to_this_machine_only(address: str, allowe
     assert may(address=address, admin_loopback=True) is allowed
 
 
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [({"Host": "127.0.0.1:8000"}, True), ({"Host": "[::1]:8000"}, True), ({"Host": "localhost"}, True),
+     ({"Host": "rebound.example"}, False), ({"Host": "127.0.0.1.rebound.example"}, False), ({"Host": "[bad"}, False),
+     ({"X-Forwarded-For": "203.0.113.9"}, False), ({"Forwarded": "for=203.0.113.9"}, False)],
+)  # fmt: skip
+def test_neither_a_name_pointed_at_this_machine_nor_a_proxy_on_it_gets_in(
+    headers: dict[str, str], allowed: bool
+) -> None:
+    assert may(headers, admin_loopback=True) is allowed
+
+
 def test_a_page_of_another_site_does_not_get_in_through_this_machines_browser() -> None:
     assert may({"Sec-Fetch-Site": "same-origin"}, admin_loopback=True)
     assert not may({"Sec-Fetch-Site": "cross-site"}, admin_loopback=True)

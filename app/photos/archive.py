@@ -44,7 +44,8 @@ def unpack(archive: Path, workspace: Path, most_bytes: int | None = None) -> Pat
             _extract(opened, building, shutil.disk_usage(workspace).free, most_bytes or MAX_BYTES)
         building.replace(target)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise DataError(f"The archive {archive.name} cannot be unpacked: {error}.") from error
+        reason = getattr(error, "strerror", None) or error  # without the path, which is nobody's business
+        raise DataError(f"The archive {archive.name} cannot be unpacked: {reason}.") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return target

@@ -2,13 +2,12 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
-from pydantic import BaseModel, ValidationError
+from flask import Blueprint, Response, current_app, jsonify
 
 from app.config import Settings
-from app.errors import BadParameter, ModelError
+from app.errors import ModelError
 from app.photos import album as albums
 from app.photos.album import Album
 from app.photos.album_errors import CannotTeach
@@ -18,10 +17,9 @@ from app.photos.album_training import problem_of, write_lists
 from app.registry import jobs
 from app.registry.library import version_names
 from app.registry.state import history_of
+from app.web.bodies import read_json
 from app.web.guard import check_admin, who
 from app.web.schemas_albums import AlbumTitles, ClassNames, NewAlbum, NewClass, TrainingOrder
-
-Body = TypeVar("Body", bound=BaseModel)
 
 blueprint = Blueprint("albums", __name__, url_prefix="/api/albums")
 blueprint.before_request(check_admin)
@@ -37,7 +35,7 @@ def get_albums() -> Response:
 @blueprint.post("")
 def create() -> tuple[Response, int]:
     """Begin an album."""
-    body = read_body(NewAlbum)
+    body = read_json(NewAlbum)
     album = albums.create_album(models_dir(), body.title_en, body.title_zh, body.key or None)
     return jsonify(shown(album.key)), 201
 
@@ -51,7 +49,7 @@ def get_album(key: str) -> Response:
 @blueprint.patch("/<key>")
 def rename(key: str) -> Response:
     """Give an album other titles."""
-    body = read_body(AlbumTitles)
+    body = read_json(AlbumTitles)
     albums.rename_album(models_dir(), key, body.title_en, body.title_zh)
     return jsonify(shown(key))
 
@@ -67,7 +65,7 @@ def delete(key: str) -> Response:
 @blueprint.post("/<key>/classes")
 def add_class(key: str) -> tuple[Response, int]:
     """Begin a class."""
-    body = read_body(NewClass)
+    body = read_json(NewClass)
     albums.add_class(models_dir(), key, body.label, body.label_zh)
     return jsonify(shown(key)), 201
 
@@ -75,7 +73,7 @@ def add_class(key: str) -> tuple[Response, int]:
 @blueprint.patch("/<key>/classes/<class_id>")
 def rename_class(key: str, class_id: str) -> Response:
     """Give a class other names."""
-    body = read_body(ClassNames)
+    body = read_json(ClassNames)
     albums.rename_class(models_dir(), key, class_id, body.label, body.label_zh)
     return jsonify(shown(key))
 
@@ -99,7 +97,7 @@ def get_findings(key: str) -> Response:
 @blueprint.post("/<key>/train")
 def train(key: str) -> tuple[Response, int]:
     """Teach the mode from the album, in a job."""
-    order = read_body(TrainingOrder)
+    order = read_json(TrainingOrder)
     album = albums.read_album(models_dir(), key)
     if not can_teach():
         raise CannotTeach
@@ -161,19 +159,6 @@ def shown(key: str) -> dict[str, Any]:
 def photo_shown(photo: AlbumPhoto) -> dict[str, Any]:
     """A photo as the API gives it."""
     return {"id": photo.id, "width": photo.width, "height": photo.height}
-
-
-def read_body(schema: type[Body]) -> Body:
-    """The request's JSON, checked.
-
-    Raises:
-        BadParameter: it is none, or does not fit.
-    """
-    try:
-        return schema.model_validate_json(request.get_data() or b"{}")
-    except ValidationError as error:
-        name = str(next(iter(error.errors()[0]["loc"]), "body"))
-        raise BadParameter(name=name[:64], en="as /docs describes it", zh="符合 /docs 的说明") from error
 
 
 def settings() -> Settings:

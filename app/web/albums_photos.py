@@ -11,7 +11,8 @@ from app.photos import album_photos, album_zip
 from app.photos.album import read_album
 from app.photos.album_errors import InAnotherClass
 from app.vision.keeping import Kept, prepare
-from app.web.albums import check_not_training, models_dir, photo_shown, read_body, settings, shown
+from app.web.albums import check_not_training, models_dir, photo_shown, settings, shown
+from app.web.bodies import read_json
 from app.web.failures import problem
 from app.web.guard import check_admin
 from app.web.modes_api import MAX_MODEL_BYTES as MAX_ZIP_BYTES
@@ -39,7 +40,7 @@ def send(key: str, class_id: str) -> Response:
 @blueprint.post("/photos/move")
 def move(key: str) -> Response:
     """Move photos to another class."""
-    body = read_body(MovedPhotos)
+    body = read_json(MovedPhotos)
     check_not_training(key)
     album_photos.move_photos(models_dir(), key, body.photos, body.to)
     return jsonify(shown(key))
@@ -49,22 +50,25 @@ def move(key: str) -> Response:
 def remove(key: str) -> Response:
     """Remove photos; they can be restored until the next training."""
     check_not_training(key)
-    album_photos.remove_photos(models_dir(), key, read_body(SomePhotos).photos)
+    album_photos.remove_photos(models_dir(), key, read_json(SomePhotos).photos)
     return jsonify(shown(key))
 
 
 @blueprint.post("/photos/restore")
 def restore(key: str) -> Response:
     """Put removed photos back."""
-    album_photos.restore_photos(models_dir(), key, read_body(SomePhotos).photos)
+    album_photos.restore_photos(models_dir(), key, read_json(SomePhotos).photos)
     return jsonify(shown(key))
 
 
-@blueprint.get("/photos/<photo_id>")
+@blueprint.get("/photos/<string(length=16):photo_id>")
 def get_photo(key: str, photo_id: str) -> Response:
     """A photo, or with `size=small` its thumbnail."""
+    size = request.args.get("size")
+    if size not in (None, "small"):
+        raise BadParameter(name="size", en="'small', or left out", zh=" small，或省略")
     path = album_photos.find_photo(models_dir(), key, photo_id)
-    jpeg = album_photos.thumbnail(path) if request.args.get("size") == "small" else album_photos.content(path)
+    jpeg = album_photos.thumbnail(path) if size else album_photos.content(path)
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": _FOR_EVER})
 
 

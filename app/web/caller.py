@@ -1,6 +1,7 @@
 """Whether whoever asked still waits for the answer."""
 
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,5 +28,5 @@ class Caller:
 def caller_of(environ: Mapping[str, Any]) -> Caller:
     """Whose request this WSGI environment is."""
     connection = environ.get("gunicorn.socket")
-    # A connection under TLS cannot be peeked at.
-    return Caller(connection if type(connection) is socket.socket else None)
+    can_be_peeked_at = isinstance(connection, socket.socket) and not isinstance(connection, ssl.SSLSocket)
+    return Caller(connection if can_be_peeked_at else None)

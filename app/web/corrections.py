@@ -1,7 +1,6 @@
 """`POST /corrections`: what a person says of an answer, from the page's script, its form, or a program."""
 
 import threading
-from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, render_template, request
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
 from app.vision.keeping import Kept, prepare
 from app.vision.labels import Label
+from app.web.bodies import bad_parameter, read_json
 from app.web.failures import wants_page
 from app.web.limits import check_rate
 from app.web.parameters import read_uploads
@@ -54,7 +54,7 @@ def correct() -> Response:
     return _answer(saved, kind, label, shown, fate)
 
 
-@blueprint.post("/corrections/<correction_id>/undo")
+@blueprint.post("/corrections/<string(length=32):correction_id>/undo")
 def undo(correction_id: str) -> Response:
     """Forget a correction and its picture. Whoever knows its id has sent it."""
     check_rate()
@@ -72,14 +72,12 @@ def _settings() -> Settings:
 
 
 def _read() -> CorrectionSent:
-    values: Any = request.get_json() if request.is_json else request.form.to_dict()
+    if request.is_json:
+        return read_json(CorrectionSent, _MUST_BE, _BODY)
     try:
-        return CorrectionSent.model_validate(values)
+        return CorrectionSent.model_validate(request.form.to_dict())
     except ValidationError as error:
-        place = error.errors()[0]["loc"]
-        name = str(place[0]) if place else "body"
-        en, zh = _MUST_BE.get(name, _BODY)
-        raise BadParameter(name=name, en=en, zh=zh) from error
+        raise bad_parameter(error, _MUST_BE, _BODY) from error
 
 
 def _meant(sent: CorrectionSent, mode: Mode) -> tuple[Kind, str | None, Label | None]:

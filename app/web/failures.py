@@ -2,9 +2,12 @@
 
 import errno
 import logging
+import unicodedata
 from http import HTTPStatus
 
+import werkzeug.exceptions
 from flask import Flask, Response, g, jsonify, make_response, render_template, request
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize, NoMoreData
 from werkzeug.exceptions import HTTPException
 
 from app.config import Settings
@@ -23,10 +26,14 @@ from app.registry.files import is_full
 from app.serving.memory import forget_where
 from app.web import v2_errors
 from app.web.language import language
+from app.web.uploads import FormTooLarge, TooSlow
 
 LOG = logging.getLogger(__name__)
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO, errno.ESTALE)
 _DISK_RETRY_S = 30
+
+_IN_CHUNKS = (NoMoreData, ChunkMissingTerminator, InvalidChunkSize, InvalidChunkExtension)
+"""What gunicorn raises as a body is read that is sent in chunks."""
 
 
 class NotWritten(NotSaved):
@@ -38,9 +45,12 @@ class NotWritten(NotSaved):
 
 def init_app(app: Flask, _: Settings) -> None:
     """Answer every failure of `app` from the tree of errors."""
+    app.before_request(_refuse_control_characters)
     app.register_error_handler(PublicError, answer)
     app.register_error_handler(HTTPException, _http_failure)
     app.register_error_handler(OSError, _disk)
+    for broken in _IN_CHUNKS:
+        app.register_error_handler(broken, _broken_off)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -86,8 +96,17 @@ def wants_page() -> bool:
     return "text/html" in accepted.values() and accepted["text/html"] > accepted["application/problem+json"]
 
 
+def _refuse_control_characters() -> None:
+    """No address of ours has any, and PostgreSQL does not take all of them. Raises NotFound."""
+    if any(unicodedata.category(character) == "Cc" for character in request.path):
+        raise NotFound
+
+
 def _http_failure(error: HTTPException) -> Response:
-    return answer(_translated(error))
+    response = answer(_translated(error))
+    if isinstance(error, werkzeug.exceptions.MethodNotAllowed) and error.valid_methods:
+        response.allow.update(error.valid_methods)  # RFC 9110 asks for it
+    return response
 
 
 def _translated(error: HTTPException) -> PublicError:
@@ -98,12 +117,9 @@ def _translated(error: HTTPException) -> PublicError:
     if code == HTTPStatus.METHOD_NOT_ALLOWED:
         return MethodNotAllowed()
     if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.max_content_length or 0
-        if request.mimetype == "application/x-www-form-urlencoded" and (request.content_length or 0) <= limit:
-            return NoFile()  # a picture sent as if it were a form's text, as `curl --data-binary` does
-        return TooLarge(limit_mb=limit // 1024**2)
+        return _too_large()
     if HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return BadParameter(name="body", en="a well-formed request", zh="格式正确的请求")
+        return _ill_formed()
     return InternalError()
 
 
@@ -115,6 +131,30 @@ def _disk(error: OSError) -> Response:
         LOG.warning("request %s could not write: %s", g.get("request_id"), error)
         return answer(NotWritten(retry_after_s=_DISK_RETRY_S))
     return _unforeseen(error)
+
+
+def _too_large() -> PublicError:
+    limit = request.max_content_length or 0
+    if (request.content_length or 0) <= limit:
+        if request.mimetype == "application/x-www-form-urlencoded":
+            return NoFile()  # a picture sent as if it were a form's text, as `curl --data-binary` does
+        if request.mimetype == "multipart/form-data":
+            return FormTooLarge()
+    return TooLarge(limit_mb=limit // 1024**2)
+
+
+def _was_too_slow() -> bool:
+    """Whether the rest of the request was not waited for; see `patience`."""
+    return bool(getattr(request.environ.get("gunicorn.socket"), "ran_out", False))
+
+
+def _ill_formed() -> PublicError:
+    return TooSlow() if _was_too_slow() else BadParameter(name="body", en="a well-formed request", zh="格式正确的请求")
+
+
+def _broken_off(_: Exception) -> Response:
+    """A body sent in chunks that ends before it should, or is not in chunks at all."""
+    return answer(_ill_formed())
 
 
 def _unforeseen(error: Exception) -> Response:

@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 
 from flask import current_app, request
 
@@ -36,7 +37,7 @@ def way_in() -> Way | None:
     settings: Settings = current_app.extensions["settings"]
     ways: dict[Way, Callable[[], bool]] = {
         "loopback": lambda: (
-            settings.admin_loopback and _is_loopback(request.remote_addr) and not is_from_another_site()
+            settings.admin_loopback and _is_loopback(request.remote_addr) and _is_meant_for_this_machine()
         ),
         "token": lambda: is_token(_bearer()),
         "session": lambda: login_session.is_open() and not is_from_another_site(),
@@ -65,6 +66,17 @@ def who() -> str:
 def is_from_another_site() -> bool:
     """Whether a page of another site made this browser ask; every browser of today says so."""
     return request.headers.get("Sec-Fetch-Site", "none") in ("cross-site", "same-site")
+
+
+def _is_meant_for_this_machine() -> bool:
+    """Whether the client itself asked this machine by a name that is only its own.
+
+    A page of another site may have its name point here for a moment (DNS rebinding), and then counts as ours with the
+    browser; what a proxy on this machine hands on comes from anybody.
+    """
+    host = urlsplit(f"//{request.host}").hostname or ""
+    is_handed_on = any(name in request.headers for name in ("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via"))
+    return (host == "localhost" or _is_loopback(host)) and not is_handed_on and not is_from_another_site()
 
 
 def _bearer() -> str:

@@ -1,21 +1,17 @@
 """`/api/jobs`, and what starts one: promoting and retraining take long, and need more than serving has installed."""
 
 from tempfile import TemporaryFile
-from typing import TypeVar
 from zipfile import ZIP_STORED, ZipFile
 
-from flask import Blueprint, Response, current_app, jsonify, request, send_file
-from pydantic import ValidationError
+from flask import Blueprint, Response, current_app, jsonify, send_file
 
 from app.config import Settings
-from app.errors import BadParameter
 from app.registry import jobs
 from app.registry.catalog import BUILT_IN
 from app.registry.library import check_not_base, find_version, read_mode
+from app.web.bodies import read_json
 from app.web.guard import check_admin, who
 from app.web.schemas_jobs import ExportOrder, PromotionOrder, RetrainingOrder
-
-Order = TypeVar("Order", ExportOrder, PromotionOrder, RetrainingOrder)
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api")
 blueprint.before_request(check_admin)
@@ -25,7 +21,7 @@ blueprint.before_request(check_admin)
 def promote(mode: str) -> tuple[Response, int]:
     """Compare a version with the active one, and promote it if it is better."""
     check_not_base(mode)
-    order = _order(PromotionOrder)
+    order = read_json(PromotionOrder)
     find_version(_settings().models_dir, mode, order.version)
     force = ["--force"] if order.force else []
     command = ["models", "promote", mode, order.version, *force, f"--why={order.why}", f"--by={who()}"]
@@ -37,13 +33,13 @@ def retrain(mode: str) -> tuple[Response, int]:
     """Teach a mode what was corrected, and promote the new version if it is better."""
     check_not_base(mode)
     read_mode(_settings().models_dir, mode)  # which says it where there is no such mode
-    return started("retrain", mode, ["retrain", mode, f"--why={_order(RetrainingOrder).why}", f"--by={who()}"])
+    return started("retrain", mode, ["retrain", mode, f"--why={read_json(RetrainingOrder).why}", f"--by={who()}"])
 
 
 @blueprint.post("/modes/<mode>/export")
 def export(mode: str) -> tuple[Response, int]:
     """Write a version for programs without Wanwu; `/api/jobs/<id>/files` then gives it as a zip."""
-    order = _order(ExportOrder)
+    order = read_json(ExportOrder)
     if order.version:
         find_version(_settings().models_dir, mode, order.version)
     elif mode not in BUILT_IN:
@@ -95,15 +91,6 @@ def started(kind: jobs.Kind, mode: str, arguments: list[str]) -> tuple[Response,
     events = [] if kind == "export" else ["--events"]
     job = jobs.start(models_dir, kind, mode, [*arguments, "--json", *events])
     return jsonify(jobs.described(models_dir, job)), 202
-
-
-def _order(schema: type[Order]) -> Order:
-    """The request's JSON, checked."""
-    try:
-        return schema.model_validate_json(request.get_data() or b"{}")
-    except ValidationError as error:
-        name = str(next(iter(error.errors()[0]["loc"]), "body"))
-        raise BadParameter(name=name[:64], en="as /docs describes it", zh="符合 /docs 的说明") from error
 
 
 def _settings() -> Settings:

@@ -5,7 +5,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 
 from app.config import Settings
@@ -15,6 +14,7 @@ from app.registry.library import ModeRecord, delete_version, list_modes, read_hi
 from app.registry.state import moment_of
 from app.serving.manager import ModelManager
 from app.serving.switching import import_version, roll_back
+from app.web.bodies import read_json
 from app.web.failures import answer
 from app.web.guard import check_admin, who
 from app.web.parameters import read_threshold
@@ -23,6 +23,8 @@ from app.web.uploads import content
 
 MAX_MODEL_BYTES = 512 * 1024**2
 """For an imported model, in place of MAX_UPLOAD_MB, which is for photos: ResNet-18 alone has 45 MB."""
+
+_ROLL_BACK = ('JSON such as {"to": "v1", "why": "…"}', '形如 {"to": "v1", "why": "…"} 的 JSON')
 
 blueprint = Blueprint("modes_api", __name__, url_prefix="/api/modes")
 blueprint.before_request(check_admin)
@@ -50,7 +52,7 @@ def get_history(mode: str) -> Response:
     """Every change; with `at`, those until then, and the one that put in place what served."""
     state = read_history(_models_dir(), mode)
     at = request.args.get("at")
-    moment = moment_of(at) if at else None
+    moment = None if at is None else moment_of(at)
     history = [event for event in state.history if moment is None or event.at <= moment]
     served = state.served_at(moment or state.history[-1].at) if state.history else None
     return jsonify(
@@ -66,12 +68,7 @@ def get_history(mode: str) -> Response:
 @blueprint.post("/<mode>/rollback")
 def post_rollback(mode: str) -> Response:
     """Take the mode back."""
-    try:
-        wish = RollBack.model_validate(request.get_json(silent=True) if request.get_data() else {})
-    except ValidationError as error:
-        raise BadParameter(
-            name="body", en='JSON such as {"to": "v1", "why": "…"}', zh='形如 {"to": "v1", "why": "…"} 的 JSON'
-        ) from error
+    wish = read_json(RollBack, otherwise=_ROLL_BACK)
     event = roll_back(_settings(), mode, by=who(), why=wish.why, to=wish.to, check=_manager().check)
     return jsonify(event.model_dump(mode="json"))
 

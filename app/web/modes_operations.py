@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.errors import BadModel, BadParameter, Conflict, Forbidden, PublicError, TooLarge, UnknownMode, UnknownVersion
-from app.web.openapi_parts import answer, errors
+from app.web.openapi_parts import BEARER, FILE, answer, errors, form, json_body, path_parameter
 
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 _AT = {
     "name": "at",
     "in": "query",
@@ -19,8 +18,7 @@ _IMPORT = {
     "required": ["file"],
     "properties": {
         "file": {
-            "type": "string",
-            "contentMediaType": "application/octet-stream",
+            **FILE,
             "description": "A .pth state_dict, or the zip of a version (manifest.json and its safetensors).",
         },
         "labels": {"type": "string", "description": "For a .pth: its labels file, .txt (one a line) or .json."},
@@ -33,7 +31,6 @@ _IMPORT = {
 
 def paths() -> dict[str, dict[str, Any]]:
     """The paths, each with its methods."""
-    roll_back = {"application/json": {"schema": {"$ref": "#/components/schemas/RollBack"}}}
     return {
         "/api/modes": {"get": _operation("List the modes and their versions", "listRegistry", "RegisteredModes")},
         "/api/modes/{mode}": {
@@ -49,7 +46,7 @@ def paths() -> dict[str, dict[str, Any]]:
             "post": _operation(
                 "Go back to an earlier version that served", "rollBack", "Event",
                 BadParameter, UnknownMode, UnknownVersion, Conflict, BadModel, names=["mode"],
-                body={"required": False, "content": roll_back},
+                body=json_body("RollBack", required=False),
             )
         },
         "/api/modes/{mode}/versions/{version}": {
@@ -62,7 +59,7 @@ def paths() -> dict[str, dict[str, Any]]:
             "post": _operation(
                 "Make an uploaded model the mode's next version", "importVersion", "VersionRecord",
                 BadParameter, Conflict, TooLarge, BadModel, names=["mode"], status=201,
-                body={"required": True, "content": {"multipart/form-data": {"schema": _IMPORT}}},
+                body={"required": True, "content": form(_IMPORT, file="application/octet-stream")},
             )
         },
     }  # fmt: skip
@@ -79,16 +76,7 @@ def _operation(
     status: int = 200,
 ) -> dict[str, Any]:
     """One operation that needs the administrator's token; `names` are those in its path."""
-    in_path = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": f"The {name}'s key.",
-            "schema": {"type": "string"},
-        }
-        for name in names
-    ]
+    in_path = [path_parameter(name, f"The {name}'s key.") for name in names]
     return {
         "summary": summary,
         "operationId": operation,

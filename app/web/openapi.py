@@ -36,13 +36,14 @@ from app.web.openapi_albums import album_paths
 from app.web.openapi_classes import class_paths
 from app.web.openapi_corrections import correction_paths
 from app.web.openapi_jobs import job_paths
-from app.web.openapi_parts import answer, errors, get, reference, text
+from app.web.openapi_parts import FILES, answer, errors, form, get, reference, text
 from app.web.openapi_reports import report_paths
 from app.web.openapi_trials import trial_paths
 from app.web.openapi_v2 import inference_paths
 from app.web.openapi_versions import version_paths
 from app.web.parameters import DEFAULT_TOP_K, MAX_TOP_K
 from app.web.schemas import SCHEMAS
+from app.web.uploads import TooSlow
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -117,7 +118,7 @@ def describe(version: str) -> dict[str, Any]:
         + [(schema, "validation") for room in rooms for schema in room.REQUESTS],
         ref_template="#/components/schemas/{model}",
     )
-    return {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Wanwu 万物识别",
@@ -148,6 +149,17 @@ def describe(version: str) -> dict[str, Any]:
             },
         },
     }
+    _add_what_any_body_may_be_told(document["paths"])
+    return document
+
+
+def _add_what_any_body_may_be_told(paths: dict[str, dict[str, Any]]) -> None:
+    """Whatever is sent may be too much, or come too slowly."""
+    for path in paths.values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                told = {**errors(TooSlow, TooLarge), **operation["responses"]}
+                operation["responses"] = dict(sorted(told.items()))
 
 
 def _readiness() -> dict[str, Any]:
@@ -157,8 +169,8 @@ def _readiness() -> dict[str, Any]:
 
 
 def _predict() -> dict[str, Any]:
-    parts = {"file": {"type": "array", "minItems": 1, "items": {"type": "string", "contentMediaType": "image/*"}}}
     fields = {name: {**field["schema"], "description": field["description"]} for name, field in _FIELDS.items()}
+    schema = {"type": "object", "required": ["file"], "properties": {"file": FILES, **fields}}
     return {
         "summary": "Recognise the things in one or more photos",
         "operationId": "predict",
@@ -169,9 +181,7 @@ def _predict() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {
-                    "schema": {"type": "object", "required": ["file"], "properties": {**parts, **fields}}
-                },
+                **form(schema, file="image/*"),
                 "image/*": {"schema": {"type": "string", "format": "binary"}},
             },
         },

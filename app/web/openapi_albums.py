@@ -14,11 +14,12 @@ from app.errors import (
     TooLarge,
 )
 from app.photos.album_errors import BadArchive, CannotTeach, NotEnough
-from app.web.openapi_parts import answer, errors, path_parameter, reference
+from app.web.openapi_parts import FILE, FILES, answer, errors, form, json_body, path_parameter
 
 _KEY = path_parameter("key", "The mode's key.")
 _CLASS = path_parameter("class_id", "As the album names it.")
 _PHOTO = path_parameter("photo_id", "As the album names it.")
+_MAY_BE_LEFT_OUT = ("TrainingOrder", "AlbumTitles", "ClassNames")
 _CHANGED: tuple[type[PublicError], ...] = (BadParameter, NotFound, Conflict, StorageFull)
 
 
@@ -71,8 +72,6 @@ def _training_paths() -> dict[str, dict[str, Any]]:
 
 
 def _photo_paths() -> dict[str, dict[str, Any]]:
-    photos = {"type": "array", "minItems": 1, "items": {"type": "string", "contentMediaType": "image/*"}}
-    archive = {"type": "string", "contentMediaType": "application/zip"}
     changing = {
         "move": ("Move photos to another class", "MovedPhotos"),
         "remove": ("Remove photos; they can be restored until the next training", "SomePhotos"),
@@ -96,10 +95,13 @@ def _photo_paths() -> dict[str, dict[str, Any]]:
         **paths,
         "/api/albums/{key}/classes/{class_id}/photos": {
             "parameters": [_KEY, _CLASS],
-            "post": {**sending, "requestBody": _form(photos)},
+            "post": {**sending, "requestBody": _form(FILES, "image/*")},
         },
         "/api/albums/{key}/photos/{photo_id}": {"parameters": [_KEY, _PHOTO], "get": _picture()},
-        "/api/albums/{key}/zip": {"parameters": [_KEY], "post": {**zipped, "requestBody": _form(archive)}},
+        "/api/albums/{key}/zip": {
+            "parameters": [_KEY],
+            "post": {**zipped, "requestBody": _form(FILE, "application/zip")},
+        },
     }
 
 
@@ -113,14 +115,13 @@ def _operation(
         "responses": {str(status): answer(schema, summary), **errors(Forbidden, *more)},
     }
     if body:
-        content = {"application/json": {"schema": reference(body)}}
-        operation["requestBody"] = {"required": body != "TrainingOrder", "content": content}
+        operation["requestBody"] = json_body(body, required=body not in _MAY_BE_LEFT_OUT)
     return operation
 
 
-def _form(file: dict[str, Any]) -> dict[str, Any]:
+def _form(file: dict[str, Any], kind: str) -> dict[str, Any]:
     schema = {"type": "object", "required": ["file"], "properties": {"file": file}}
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    return {"required": True, "content": form(schema, file=kind)}
 
 
 def _picture() -> dict[str, Any]:
@@ -137,5 +138,8 @@ def _picture() -> dict[str, Any]:
         "operationId": "readAlbumPhoto",
         "security": [{"bearer": []}],
         "parameters": [size],
-        "responses": {"200": {"description": "A JPEG.", "content": content}, **errors(Forbidden, NotFound)},
+        "responses": {
+            "200": {"description": "A JPEG.", "content": content},
+            **errors(BadParameter, Forbidden, NotFound),
+        },
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from app.errors import BadModel, BadParameter, Busy, Conflict, Forbidden, NoFile, StorageFull, TooLarge, UnknownMode
 from app.serving.new_photos import FEWEST, MOST, TooFewPhotos
-from app.web.openapi_parts import answer, errors, path_parameter
+from app.web.openapi_parts import FILE, answer, errors, form, path_parameter
 
 _FORM = {
     "type": "object",
@@ -14,7 +14,7 @@ _FORM = {
             "type": "array",
             "minItems": FEWEST,
             "maxItems": MOST,
-            "items": {"type": "string", "contentMediaType": "image/*"},
+            "items": FILE,
             "description": "Photos of the class. They are kept beside the mode, for it needs them to be trained again.",
         },
         "label": {"type": "string", "description": "The name of the class."},
@@ -36,7 +36,7 @@ def class_paths() -> dict[str, dict[str, Any]]:
         "summary": "Add a class from a few photos; nothing else of the mode is trained again",
         "operationId": "addClassToMode",
         "security": [{"bearer": []}],
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}},
+        "requestBody": {"required": True, "content": form(_FORM, file="image/*")},
         "responses": {
             "201": answer("AddedClass", "The mode's next version."),
             **errors(*refused, StorageFull),

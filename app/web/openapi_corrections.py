@@ -20,7 +20,7 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web.openapi_parts import answer, errors, path_parameter, reference
+from app.web.openapi_parts import BEARER, FILE, answer, errors, form, json_body, path_parameter, reference
 from app.web.schemas_corrections import QueueAsked
 
 _SENT_ERRORS: tuple[type[PublicError], ...] = (
@@ -43,16 +43,15 @@ def correction_paths() -> dict[str, Any]:
 
 
 def _send() -> dict[str, Any]:
-    picture = {"type": "string", "contentMediaType": "image/*"}
-    form = {"allOf": [reference("CorrectionSent"), {"type": "object", "properties": {"file": picture}}]}
+    schema = {"allOf": [reference("CorrectionSent"), {"type": "object", "properties": {"file": FILE}}]}
     return {
         "summary": "Say what would have been right. Sent again for the same answer, it changes what was said",
         "operationId": "correct",
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {"schema": form},
-                "application/json": {"schema": reference("CorrectionSent")},
+                **form(schema, file="image/*"),
+                **json_body("CorrectionSent")["content"],
             },
         },
         "responses": {"200": answer("CorrectionSaved", "What was stored."), **errors(*_SENT_ERRORS)},
@@ -73,6 +72,7 @@ def _list() -> dict[str, Any]:
     return {
         "summary": "List corrections, oldest first; those of pictures that look the same are one entry",
         "operationId": "listCorrections",
+        "security": BEARER,
         "parameters": [
             {
                 "name": name,
@@ -91,6 +91,7 @@ def _counts() -> dict[str, Any]:
     return {
         "summary": "How many corrections each mode has, and how many are new since its last training",
         "operationId": "countCorrections",
+        "security": BEARER,
         "responses": {"200": answer("CorrectionCounts", "By mode."), **errors(Forbidden, NotSaved)},
     }
 
@@ -99,6 +100,7 @@ def _read() -> dict[str, Any]:
     return {
         "summary": "One entry as it is now",
         "operationId": "readCorrection",
+        "security": BEARER,
         "parameters": [_ID],
         "responses": {"200": answer("QueueEntry", "The entry."), **errors(Forbidden, NotFound, NotSaved)},
     }
@@ -108,8 +110,9 @@ def _review() -> dict[str, Any]:
     return {
         "summary": "Accept, relabel or reject an entry, or undo that",
         "operationId": "reviewCorrection",
+        "security": BEARER,
         "parameters": [_ID],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": reference("Review")}}},
+        "requestBody": json_body("Review"),
         "responses": {
             "200": answer("QueueEntry", "The entry as it is now."),
             **errors(BadParameter, Forbidden, NotFound, Conflict, NotSaved),
@@ -122,6 +125,7 @@ def _picture() -> dict[str, Any]:
     return {
         "summary": "The picture that was kept with a correction",
         "operationId": "readCorrectionPicture",
+        "security": BEARER,
         "parameters": [_ID],
         "responses": {
             "200": {"description": "A JPEG.", "content": content},

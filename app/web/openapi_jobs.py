@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.errors import BadParameter, Busy, Conflict, Forbidden, NotFound, PublicError, UnknownMode, UnknownVersion
-from app.web.openapi_parts import answer, errors, get, path_parameter, reference
+from app.web.openapi_parts import answer, errors, get, json_body, path_parameter
 
 
 def job_paths() -> dict[str, dict[str, Any]]:
@@ -47,7 +47,7 @@ def _events() -> dict[str, Any]:
         "operationId": "watchJob",
         "parameters": [after],
         "responses": {
-            "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            "200": {"description": told, "content": {"text/event-stream": {}}},
             **errors(BadParameter, Forbidden, NotFound, Busy),
         },
     }
@@ -66,10 +66,7 @@ def _starting(summary: str, operation: str, schema: str, *more: type[PublicError
     post = {
         "summary": summary,
         "operationId": operation,
-        "requestBody": {
-            "required": schema == "PromotionOrder",
-            "content": {"application/json": {"schema": reference(schema)}},
-        },
+        "requestBody": json_body(schema, required=schema == "PromotionOrder"),
         "responses": {
             "202": answer("StartedJob", "Begun: ask /api/jobs/{job_id} how it goes."),
             **errors(BadParameter, Forbidden, UnknownMode, Conflict, *more),

@@ -18,7 +18,7 @@ from app.errors import (
     UnreadableImage,
     UnsupportedFormat,
 )
-from app.web.openapi_parts import answer, errors, path_parameter
+from app.web.openapi_parts import FILES, answer, errors, form, path_parameter
 
 _VERSION = [path_parameter("mode", "Its key."), path_parameter("version", "Its name.")]
 _UNKNOWN = (Forbidden, UnknownMode, UnknownVersion, Conflict)
@@ -51,8 +51,7 @@ def _file(summary: str, operation: str, kind: str, shape: str) -> dict[str, Any]
 
 
 def _try() -> dict[str, Any]:
-    pictures = {"type": "array", "minItems": 1, "items": {"type": "string", "contentMediaType": "image/*"}}
-    form = {"type": "object", "required": ["file"], "properties": {"file": pictures}}
+    schema = {"type": "object", "required": ["file"], "properties": {"file": FILES}}
     refusals = (BadParameter, NoFile, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, BadModel)
     return {
         "summary": "Recognise photos by a version, in service or not; threshold, top_k and lang as for /predict",
@@ -61,7 +60,7 @@ def _try() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {"schema": form},
+                **form(schema, file="image/*"),
                 "image/*": {"schema": {"type": "string", "format": "binary"}},
             },
         },

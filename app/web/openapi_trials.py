@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.errors import BadParameter, Forbidden, NotReady, PublicError, Refused, UnknownMode
-from app.web.openapi_parts import get, path_parameter, reference
+from app.web.openapi_parts import get, json_body, path_parameter
 
 _ERRORS: tuple[type[PublicError], ...] = (Forbidden, UnknownMode, Refused, NotReady)
 
@@ -16,8 +16,7 @@ def trial_paths() -> dict[str, dict[str, Any]]:
         "delete": get("End the trial", "endTrial", "TrialReport", BadParameter, *_ERRORS),
     }
     for operation, schema in (("put", "TrialOrder"), ("delete", "TrialEnd")):
-        content = {"application/json": {"schema": reference(schema)}}
-        operations[operation]["requestBody"] = {"required": operation == "put", "content": content}
+        operations[operation]["requestBody"] = json_body(schema, required=operation == "put")
     for operation in operations.values():
         operation["security"] = [{"bearer": []}]
     return {"/api/modes/{mode}/trial": {"parameters": [path_parameter("mode", "Its key.")], **operations}}

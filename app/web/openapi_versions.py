@@ -12,7 +12,7 @@ from app.errors import (
     UnknownMode,
     UnknownVersion,
 )
-from app.web.openapi_parts import answer, errors, path_parameter, reference
+from app.web.openapi_parts import answer, errors, json_body, path_parameter
 
 _MODE = path_parameter("mode", "Its key.")
 _ERRORS: tuple[type[PublicError], ...] = (Forbidden, UnknownMode, UnknownVersion, Conflict)
@@ -55,6 +55,6 @@ def _changing(
         "summary": summary,
         "operationId": operation,
         "security": [{"bearer": []}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": reference(schema)}}},
+        "requestBody": json_body(schema),
         "responses": {**responses, **errors(BadParameter, *_ERRORS, *more)},
     }

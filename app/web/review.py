@@ -10,6 +10,7 @@ from app.errors import BadParameter, NotFound
 from app.feedback.database import Database
 from app.feedback.pictures import path_of
 from app.feedback.review import MAX_PAGE, Entry, decide, find, list_entries, read_entry
+from app.web.bodies import bad_parameter, read_json
 from app.web.correction_counts import correction_counts
 from app.web.guard import check_admin, who
 from app.web.schemas_corrections import QueueAsked, Review
@@ -35,7 +36,7 @@ def queue() -> Response:
     try:
         asked = QueueAsked.model_validate(request.args.to_dict())
     except ValidationError as error:
-        raise _bad(error) from error
+        raise bad_parameter(error, _MUST_BE, _BODY) from error
     page = list_entries(
         _database(), status=asked.status, mode=asked.mode or None, after=asked.after, limit=asked.limit
     )  # fmt: skip
@@ -50,13 +51,13 @@ def counts() -> Response:
     return jsonify(correction_counts(_database(), current_app.extensions["settings"], manager))
 
 
-@blueprint.get("/<correction_id>")
+@blueprint.get("/<string(length=32):correction_id>")
 def entry(correction_id: str) -> Response:
     """One entry as it is now: for a reviewer who was told that somebody else was quicker."""
     return jsonify(describe(read_entry(_database(), correction_id)))
 
 
-@blueprint.get("/<correction_id>/picture")
+@blueprint.get("/<string(length=32):correction_id>/picture")
 def picture(correction_id: str) -> Response:
     """The kept picture, for the reviewer's eyes only."""
     row = find(_database(), correction_id)
@@ -70,13 +71,12 @@ def picture(correction_id: str) -> Response:
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, no-store"})
 
 
-@blueprint.post("/<correction_id>")
+@blueprint.post("/<string(length=32):correction_id>")
 def review(correction_id: str) -> Response:
     """Accept, relabel, reject, or undo that. JSON only: no form of another site can be made to send it."""
-    try:
-        asked = Review.model_validate(request.get_json())
-    except ValidationError as error:
-        raise _bad(error) from error
+    if not request.is_json:
+        raise BadParameter(name="body", en=_BODY[0], zh=_BODY[1])
+    asked = read_json(Review, _MUST_BE, _BODY)
     entry = decide(_database(), correction_id, asked.action, revision=asked.revision, by=who(), label=asked.label)
     return jsonify(describe(entry))
 
@@ -98,10 +98,3 @@ def describe(entry: Entry) -> dict[str, Any]:
 def _database() -> Database:
     database: Database = current_app.extensions["database"]
     return database
-
-
-def _bad(error: ValidationError) -> BadParameter:
-    place = error.errors()[0]["loc"]
-    name = str(place[0]) if place else "body"
-    en, zh = _MUST_BE.get(name, _BODY)
-    return BadParameter(name=name, en=en, zh=zh)

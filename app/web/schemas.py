@@ -11,6 +11,8 @@ from app.registry.manifest import ScoreName
 from app.registry.state import Event
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
+NO_NUL = r"^[^\x00]*$"
+"""Neither a command line nor PostgreSQL takes the character 0."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

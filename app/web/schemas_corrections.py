@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.web.schemas import Confidence, Schema, Title
+from app.web.schemas import NO_NUL, Confidence, Schema, Title
 
 
 class CorrectionSent(BaseModel):
@@ -12,9 +12,14 @@ class CorrectionSent(BaseModel):
 
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Of the answer.")]
     place: Annotated[int, Field(ge=0, le=63, description="Which picture of that request, from 0.")] = 0
-    mode: Annotated[str, Field(min_length=1, max_length=64)]
-    version: Annotated[str, Field(min_length=1, max_length=64, description="The answer's `model.version`.")]
-    answer: Annotated[str, Field(min_length=1, max_length=200, description="The label that was answered, or unknown.")]
+    mode: Annotated[str, Field(min_length=1, max_length=64, pattern=NO_NUL)]
+    version: Annotated[
+        str, Field(min_length=1, max_length=64, pattern=NO_NUL, description="The answer's `model.version`.")
+    ]
+    answer: Annotated[
+        str,
+        Field(min_length=1, max_length=200, pattern=NO_NUL, description="The label that was answered, or unknown."),
+    ]
     confidence: Annotated[Confidence, Field(description="Of the best guess.")]
     sureness: Annotated[Confidence | None, Field(description="The answer's, by which a threshold is judged.")] = None
     kind: Annotated[
@@ -53,8 +58,8 @@ class QueueAsked(BaseModel):
     """What `GET /api/corrections` may be asked."""
 
     status: Literal["pending", "accepted", "rejected"] = "pending"
-    mode: Annotated[str, Field(max_length=64, description="Only this mode's.")] = ""
-    after: Annotated[str, Field(max_length=200, description="The `after` of the page before.")] = ""
+    mode: Annotated[str, Field(max_length=64, pattern=NO_NUL, description="Only this mode's.")] = ""
+    after: Annotated[str, Field(max_length=200, pattern=NO_NUL, description="The `after` of the page before.")] = ""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.web.schemas import Schema
+from app.web.schemas import NO_NUL, Schema
 
 
 class RetrainingOrder(BaseModel):
@@ -12,7 +12,7 @@ class RetrainingOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    why: Annotated[str, Field(max_length=500)] = ""
+    why: Annotated[str, Field(max_length=500, pattern=NO_NUL)] = ""
 
 
 class PromotionOrder(RetrainingOrder):

@@ -4,19 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from flask import Blueprint, Response, current_app, jsonify, request
-from pydantic import ValidationError
+from flask import Blueprint, Response, current_app, jsonify
 
 from app.config import Settings
-from app.errors import BadParameter, ModelError, Refused
+from app.errors import ModelError, Refused
 from app.feedback.figures import trial_report
 from app.registry.catalog import Entry
 from app.registry.state import complete_versions, new_trial, set_trial
 from app.serving.recogniser import Recogniser
+from app.web.bodies import read_json
 from app.web.guard import check_admin, who
 from app.web.schemas_trials import TrialEnd, TrialOrder
 
-Order = TypeVar("Order", TrialOrder, TrialEnd)
 Result = TypeVar("Result")
 _MUST_BE = {
     "version": ("the name of a version", "版本名称"),
@@ -42,7 +41,7 @@ def show(mode: str) -> Response:
 @blueprint.put("")
 def begin(mode: str) -> Response:
     """Begin a trial of a version that can be served; one that runs already is replaced."""
-    order = _order(TrialOrder)
+    order = read_json(TrialOrder, _MUST_BE, _BODY)
     recogniser: Recogniser = current_app.extensions["recogniser"]
     recogniser.arms(mode)  # which says it where there is no such mode
     folder = _folder(mode)
@@ -57,21 +56,11 @@ def begin(mode: str) -> Response:
 @blueprint.delete("")
 def end(mode: str) -> Response:
     """End the trial: the active version answers everyone."""
-    order = _order(TrialEnd)
+    order = read_json(TrialEnd, _MUST_BE, _BODY)
     recogniser: Recogniser = current_app.extensions["recogniser"]
     recogniser.arms(mode)
     _refusable(lambda: set_trial(_folder(mode), None, by=who(), why=order.why))
     return show(mode)
-
-
-def _order(schema: type[Order]) -> Order:
-    """The request's JSON, checked."""
-    try:
-        return schema.model_validate_json(request.get_data() or b"{}")
-    except ValidationError as error:
-        name = str(next(iter(error.errors()[0]["loc"]), ""))
-        en, zh = _MUST_BE.get(name, _BODY)
-        raise BadParameter(name=name if name in _MUST_BE else "body", en=en, zh=zh) from error
 
 
 def _refusable(change: Callable[[], Result]) -> Result:

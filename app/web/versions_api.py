@@ -2,21 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import TypeVar
 
-from flask import Blueprint, Response, current_app, jsonify, request
-from pydantic import ValidationError
+from flask import Blueprint, Response, current_app, jsonify
 
 from app.config import Settings
 from app.errors import BadModel, BadParameter, ModelError
 from app.feedback.strangers import stranger_scores
 from app.registry import jobs
 from app.registry.library import check_not_base, decide_threshold, find_version, read_mode
+from app.web.bodies import read_json
 from app.web.failures import answer
 from app.web.guard import check_admin, who
 from app.web.schemas_versions import CompareOrder, KnownScores, Scores, ThresholdOrder
 
-Order = TypeVar("Order", ThresholdOrder, CompareOrder)
 _MUST_BE = {
     "threshold": ("a number from 0 to 1, or null", "0 到 1 之间的数，或 null"),
     "why": ("a text of at most 500 characters", "不超过 500 字的文字"),
@@ -37,7 +35,7 @@ def _bad_model(error: ModelError) -> Response:
 def put_threshold(mode: str) -> Response:
     """Set below which confidence a version says "unknown"; every worker follows within two seconds."""
     check_not_base(mode)
-    order = _order(ThresholdOrder)
+    order = read_json(ThresholdOrder, _MUST_BE, _VERSION)
     event = decide_threshold(_models_dir(), mode, order.version, order.threshold, by=who(), why=order.why)
     return jsonify(event.model_dump(mode="json"))
 
@@ -64,7 +62,7 @@ def get_scores(mode: str, version: str) -> Response:
 def post_compare(mode: str) -> tuple[Response, int]:
     """Let two versions answer the same held-out pictures, as a job; nothing is switched."""
     check_not_base(mode)
-    order = _order(CompareOrder)
+    order = read_json(CompareOrder, _MUST_BE, _VERSION)
     for version in (order.first, order.second):
         find_version(_models_dir(), mode, version)
     if order.first == order.second:
@@ -83,16 +81,6 @@ def _known(folder: Path) -> KnownScores | None:
         return KnownScores(n=facts[part]["n"], judged_on=part, curve=facts["threshold"]["curve"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _order(schema: type[Order]) -> Order:
-    """The request's JSON, checked."""
-    try:
-        return schema.model_validate_json(request.get_data() or b"{}")
-    except ValidationError as error:
-        name = str(next(iter(error.errors()[0]["loc"]), "body"))
-        en, zh = _MUST_BE.get(name, _VERSION)
-        raise BadParameter(name=name[:64], en=en, zh=zh) from error
 
 
 def _models_dir() -> Path:

@@ -54,6 +54,9 @@ HOSTILE: dict[str, Callable[[zipfile.ZipFile], None]] = {
     "absolute": lambda archive: archive.writestr("/tmp/cat/abs.jpg", jpeg(1)),
     "windows": lambda archive: archive.writestr("..\\cat\\up.jpg", jpeg(1)),
     "link": _link,
+    "deep": lambda archive: archive.writestr("a/" * 1500 + "cat/deep.jpg", jpeg(1)),
+    "a long name": lambda archive: archive.writestr("cat/" + "x" * 300 + ".jpg", jpeg(1)),
+    "upwards by both slashes": lambda archive: archive.writestr("cat\\..\\../up.jpg", jpeg(1)),
     "no classes": lambda archive: archive.writestr("alone.jpg", jpeg(1)),
     "empty": lambda archive: None,
     "list that leads out": lambda archive: archive.writestr("train.txt", f"cat/fine.jpg 0\n{__file__}.jpg 1\n"),
@@ -72,6 +75,9 @@ def test_a_hostile_or_useless_zip_is_refused_whole_in_the_reader_s_language(
     form = {"file": (io.BytesIO(packed.getvalue()), "a.zip")}
     told = admin.post(f"/api/albums/{key}/zip", data=form, headers={"Accept-Language": "zh"})
     assert refused(told, 422, "bad_archive").detail.startswith("这个压缩包无法使用")
+    assert str(models_of(registry)) not in told.text
+    in_english = admin.post(f"/api/albums/{key}/zip", data={"file": (io.BytesIO(packed.getvalue()), "a.zip")})
+    assert str(models_of(registry)) not in refused(in_english, 422, "bad_archive").detail
     assert counts(admin.get(f"/api/albums/{key}").json) == {"cat": 0, "dog": 0}
     assert not list((models_of(registry) / ".albums" / ".uploads").iterdir())
 
@@ -91,6 +97,14 @@ def test_a_zip_that_unpacks_to_far_more_than_it_is_leaves_nothing(
     told = send_zip(admin, key, {"cat/zeros.jpg": bytes(200_000), "cat/1.jpg": jpeg(1)}).json
     assert [one["code"] for one in told["refused"]] == ["too_large"]
     assert told["added"] == 1
+
+
+def test_a_zip_in_a_zip_stays_packed(admin: FlaskClient, key: str) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/zeros.jpg", bytes(1_000_000))
+    told = send_zip(admin, key, {"cat/inner.zip": inner.getvalue(), "cat/1.jpg": jpeg(1)}).json
+    assert (told["added"], told["refused"]) == (1, [])
 
 
 def test_a_class_name_of_a_zip_that_is_too_long_costs_its_photos_only(admin: FlaskClient, key: str) -> None:
