@@ -14,6 +14,7 @@ from PIL import Image
 from app import create_app
 from app.config import Settings
 from app.registry import jobs
+from app.vision.decoders import POOL
 from tests.conftest import write_head
 
 TOKEN = "a token for these tests"
@@ -36,6 +37,7 @@ class EndsAtOnce:
 @contextmanager
 def described(models: Path, weights: Path) -> Iterator[tuple[Flask, dict[str, str]]]:
     """The server, and what the parameters in its paths may be so that something is there."""
+    POOL.start()  # which is a process, too
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs.subprocess, "Popen", EndsAtOnce)
         settings = Settings(models_dir=models, resnet18_weights=weights, admin_token=TOKEN, keep_images=True)
@@ -78,6 +80,7 @@ def _filled(app: Flask, models: Path) -> dict[str, str]:
     correction = admin.post("/corrections", data={**said, "file": (io.BytesIO(_jpeg()), "1.jpg")})
     return {
         "mode": MODE,
+        "name": MODE,
         "version": "v2",
         "key": album,
         "class_id": class_id,

@@ -162,7 +162,7 @@ def test_the_tests_install_only_what_is_missing(maker: Maker) -> None:
 
 def test_make_help_names_every_target(maker: Maker) -> None:
     listed = re.findall(r"^make (\w+)", maker("help").stdout, re.MULTILINE)
-    assert listed == ["run", "teach", "test", "lint", "audit", "bench", "bundle", "clean"]
+    assert listed == ["run", "teach", "test", "lint", "audit", "bench", "soak", "fuzz", "bundle", "clean"]
 
 
 def gunicorn_facts(**variables: str) -> dict[str, Any]:

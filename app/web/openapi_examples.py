@@ -4,6 +4,7 @@ from typing import Any
 
 EXAMPLES_IN_PATHS = {
     "mode": "birds",
+    "name": "imagenet",
     "version": "v2",
     "key": "birds",
     "class_id": "c1",

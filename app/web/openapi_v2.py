@@ -18,12 +18,13 @@ from app.errors import (
     UnsupportedFormat,
 )
 from app.web.openapi_parts import answer, errors, path_parameter, reference
+from app.web.uploads import TooSlow
 
-_NAME = path_parameter("name", "A mode's key.") | {"example": "imagenet"}
+_NAME = path_parameter("name", "A mode's key.")
 _VERSION = path_parameter("version", "The version that serves, as the mode's metadata says.")
 _INFER_ERRORS: tuple[type[PublicError], ...] = (
-    BadParameter, UnknownMode, UnknownVersion, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage, RateLimited,
-    InternalError, Busy, NotReady, DeadlineExceeded,
+    BadParameter, UnknownMode, UnknownVersion, TooSlow, TooLarge, UnsupportedFormat, TooManyPixels, UnreadableImage,
+    RateLimited, InternalError, Busy, NotReady, DeadlineExceeded,
 )  # fmt: skip
 _BINARY = {"type": "string", "format": "binary"}
 _LENGTH = "Inference-Header-Content-Length"
