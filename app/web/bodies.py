@@ -14,6 +14,7 @@ Body = TypeVar("Body", bound=BaseModel)
 Words = tuple[str, str]
 """What a parameter must be, in English and in Chinese."""
 _AS_DESCRIBED = ("as /docs describes it", "符合 /docs 的说明")
+_LONGEST_NAME = 64
 _NONE: Mapping[str, Words] = {}
 
 
@@ -33,8 +34,8 @@ def read_json(schema: type[Body], must_be: Mapping[str, Words] = _NONE, otherwis
 
 
 def bad_parameter(error: ValidationError, must_be: Mapping[str, Words], otherwise: Words) -> BadParameter:
-    """The first thing that is wrong, as the caller is told; a member that is not ours is not repeated."""
-    first = error.errors()[0]
-    name = "body" if first["type"] == "extra_forbidden" else str(next(iter(first["loc"]), "body"))
+    """The first thing that is wrong, as the caller is told; of a strange member only what may be a name is repeated."""
+    name = str(next(iter(error.errors()[0]["loc"]), "body"))
+    name = name if name.isascii() and name.isidentifier() and len(name) <= _LONGEST_NAME else "body"
     en, zh = must_be.get(name, otherwise)
-    return BadParameter(name=name[:64], en=en, zh=zh)
+    return BadParameter(name=name, en=en, zh=zh)
