@@ -33,8 +33,7 @@ def read_json(schema: type[Body], must_be: Mapping[str, Words] = _NONE, otherwis
 
 
 def bad_parameter(error: ValidationError, must_be: Mapping[str, Words], otherwise: Words) -> BadParameter:
-    """The first thing that is wrong, as the caller is told; a member that is not ours is not repeated."""
-    first = error.errors()[0]
-    name = "body" if first["type"] == "extra_forbidden" else str(next(iter(first["loc"]), "body"))
+    """The first thing that is wrong, as the caller is told."""
+    name = str(next(iter(error.errors()[0]["loc"]), "body"))
     en, zh = must_be.get(name, otherwise)
     return BadParameter(name=name[:64], en=en, zh=zh)
