@@ -412,7 +412,7 @@ def test_a_version_that_is_active_or_not_there_cannot_be_tried(app: Flask, clien
         ({"version": "v2", "kind": "split", "share": 0}, "share"),
         ({"version": "v2", "kind": "split", "share": 1.1}, "share"),
         ({"version": "v2", "kind": "split", "why": "x" * 501}, "why"),
-        ({"version": "v2", "kind": "split", "more": 1}, "body"),
+        ({"version": "v2", "kind": "split", "more": 1}, "more"),
         (["v2"], "body"),
     ],
 )

@@ -205,9 +205,10 @@ def test_without_a_script_the_answer_is_a_page_in_the_persons_language(client: F
 
 
 def test_the_queue_is_for_those_with_the_token(client: FlaskClient) -> None:
-    for method, path in (("get", ""), ("get", "/x/picture"), ("post", "/x")):
+    one = "f" * 32
+    for method, path in (("get", ""), ("get", f"/{one}/picture"), ("post", f"/{one}")):
         refused(getattr(client, method)(f"/api/corrections{path}"), 403, "forbidden")
-    refused(client.get("/api/corrections/x/picture", headers=TOKEN), 404, "not_found")
+    refused(client.get(f"/api/corrections/{one}/picture", headers=TOKEN), 404, "not_found")
 
 
 def test_a_reviewer_lists_looks_and_decides(client: FlaskClient, cat_jpeg: bytes) -> None:
