@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.errors import Busy, TooManyPixels, UnreadableImage, UnsupportedFormat
+from app.errors import Busy, RequestError, TooManyPixels, UnreadableImage, UnsupportedFormat
 from app.vision import decoders, picture
 from app.vision.decoders import Decoders
 from app.vision.transform import IMAGENET
@@ -61,6 +61,34 @@ def test_away_a_picture_is_what_it_is_here(
     local = picture.decode(data, max_pixels=MAX_PIXELS, shortest_side=IMAGENET.resize)
     assert np.array_equal(crop.pixels, IMAGENET.pixels(local.image))
     assert (crop.format, crop.width, crop.height) == (local.format, local.width, local.height)
+
+
+@pytest.mark.shared
+def test_away_every_awkward_file_is_what_it_is_here(good: Decoders, shared: Path) -> None:
+    def found(decode: Callable[..., picture.Picture], data: bytes) -> object:
+        try:
+            one = decode(data, max_pixels=MAX_PIXELS, shortest_side=256)
+        except RequestError as error:
+            return error.code
+        return one.format, one.width, one.height, one.image.info, one.image.tobytes()
+
+    files = [path.read_bytes() for path in sorted((shared / "awkward").iterdir()) if path.is_file()]
+    assert len(files) > 60
+    assert all(found(decoders.decode, data) == found(picture.decode, data) for data in files)
+    assert good.deaths == 0
+
+
+def test_what_a_decoders_library_prints_is_not_in_the_log(
+    good: Decoders, encode: Callable[..., bytes], cat: Image.Image, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(encode(cat, "TIFF", compression="tiff_adobe_deflate"))
+    data[100:5000] = b"U" * 4900
+    with pytest.raises(UnreadableImage):
+        picture.decode(bytes(data), max_pixels=MAX_PIXELS, shortest_side=100)
+    assert "ZIPDecode" in capfd.readouterr().err
+    with pytest.raises(UnreadableImage):
+        decoders.decode(bytes(data), max_pixels=MAX_PIXELS, shortest_side=100)
+    assert capfd.readouterr().err == ""
 
 
 def test_errors_are_told_as_they_are_here(good: Decoders, encode: Callable[..., bytes], cat: Image.Image) -> None:

@@ -93,6 +93,14 @@ def _limit_memory(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
+def _silence_libraries() -> None:
+    """Keep what libtiff and others print, which pictures may choose, out of the server's log; Python's words stay."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
 def main() -> None:
     """Make a decoder of each socket that is sent, until nobody is there to send one."""
     server = socket.socket(fileno=int(sys.argv[1]))
@@ -100,6 +108,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a decoder that has ended
+    _silence_libraries()
     gc.freeze()  # a copy that collects garbage would write to all that it shares
     while descriptors := socket.recv_fds(server, 1, 1)[1]:
         process = os.fork()
