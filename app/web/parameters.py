@@ -33,21 +33,23 @@ class Parameters:
 
 
 def read_parameters(request: Request, default_mode: str) -> Parameters:
-    """The request's parameters.
+    """The request's parameters; of one that is given twice, in the query and in the form, the query's.
 
     Raises:
-        BadParameter: one is out of range; the error names it.
+        BadParameter: one is out of range, even if another of the name counts; the error names it.
     """
     values = request.values
-    if values.get("lang", "en") not in LANGUAGES:
+    if not set(values.getlist("lang")) <= set(LANGUAGES):
         raise BadParameter(name="lang", en="'en' or 'zh'", zh="en 或 zh")
     for name in ("explain", "groups"):
-        if values.get(name, "0") not in ("0", "1"):
+        if not set(values.getlist(name)) <= {"0", "1"}:
             raise BadParameter(name=name, en="'0' or '1'", zh="0 或 1")
+    thresholds = [read_threshold(text) for text in values.getlist("threshold")]
+    counts = [_top_k(text) for text in values.getlist("top_k")]
     return Parameters(
         mode=values.get("mode") or default_mode,
-        threshold=read_threshold(values.get("threshold", "")),
-        top_k=_top_k(values.get("top_k", "")),
+        threshold=next(iter(thresholds), None),
+        top_k=next(iter(counts), DEFAULT_TOP_K),
         explain=values.get("explain") == "1",
         groups=values.get("groups") == "1",
     )
