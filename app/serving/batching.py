@@ -47,7 +47,7 @@ def decoded(data: bytes, mode: Mode, max_pixels: int) -> Decoded:
     """
     transform = mode.backbone.transform
     crop = decode_crop(data, transform, max_pixels=max_pixels)
-    return Decoded(transform.tensor(crop.pixels), crop.format, crop.width, crop.height)
+    return Decoded(transform.joined(crop.pixels), crop.format, crop.width, crop.height)
 
 
 @dataclass(frozen=True, slots=True)

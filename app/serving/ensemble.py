@@ -11,7 +11,6 @@ from functools import partial
 from typing import Self
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +19,7 @@ from app.registry.manifest import ViewsName
 from app.serving.backbone import Backbone
 from app.serving.head import Head
 from app.serving.mode import Mode
-from app.vision.transform import Transform
+from app.vision.transform import Pixels, Transform
 
 VIEWS: dict[ViewsName, int] = {"plain": 1, "flip": 2, "crops": 5}
 """How many views of a picture there are: as it is; and mirrored; or the centre and the four corners of its square."""
@@ -55,9 +54,14 @@ class Planes(Transform):
         """The first plane's: where others differ, they do so by a few pixels."""
         return self.planes[0].region(width, height)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """The picture (mode RGB) as float32 `[3 * planes, crop, crop]`; a smaller plane is filled up with zeros."""
-        pictures = [plane(image) for plane in self.planes]
+    @property
+    def parts(self) -> tuple[Transform, ...]:
+        """The planes."""
+        return self.planes
+
+    def joined(self, pixels: Sequence[Pixels]) -> Tensor:
+        """The planes' pixels as float32 `[3 * planes, crop, crop]`; a smaller plane is filled up with zeros."""
+        pictures = [plane.tensor(one) for plane, one in zip(self.planes, pixels, strict=True)]
         if len(pictures) == 1:
             return pictures[0]
         return torch.cat([functional.pad(one, (0, self.crop - one.shape[2]) * 2) for one in pictures])

@@ -68,7 +68,7 @@ def _tensors(mode: Mode, contents: Sequence[bytes], max_pixels: int) -> list[Ten
 
     def tensor(data: bytes) -> Tensor | None:
         try:
-            return transform.tensor(decode_crop(data, transform, max_pixels=max_pixels).pixels)
+            return transform.joined(decode_crop(data, transform, max_pixels=max_pixels).pixels)
         except RequestError:
             return None
 

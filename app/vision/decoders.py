@@ -28,7 +28,7 @@ from app.errors import Busy, TooManyPixels, UnreadableImage, UnsupportedFormat
 from app.vision import picture
 from app.vision.messages import receive, send
 from app.vision.picture import EXTENT, Picture
-from app.vision.transform import Transform
+from app.vision.transform import Pixels, Transform
 
 LOG = logging.getLogger(__name__)
 PATIENCE_S = 15.0
@@ -38,9 +38,9 @@ _BIRTH_S = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """What a network looks at, uint8 `[crop, crop, 3]`; format and size are the upload's."""
+    """What a network looks at, uint8 `[crop, crop, 3]` for each part of its transform; the rest is the upload's."""
 
-    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    pixels: list[Pixels]
     format: str
     width: int
     height: int
@@ -210,7 +210,7 @@ def decode(data: bytes, *, max_pixels: int, shortest_side: int) -> Picture:
     """As `picture.decode`, in a process of its own once the pool is started. Raises Busy as well."""
     if not POOL.is_started:
         return picture.decode(data, max_pixels=max_pixels, shortest_side=shortest_side)
-    words = {"max_pixels": max_pixels, "shortest_side": shortest_side}
+    words = {"max_pixels": max_pixels, "shortest_side": shortest_side, "transforms": []}
     told, content = POOL.ask(words, data, most=3 * max_pixels)
     with _mistrusted():
         image = Image.frombytes("RGB", (int(told["size"][0]), int(told["size"][1])), content)
@@ -222,12 +222,16 @@ def decode_crop(data: bytes, transform: Transform, *, max_pixels: int) -> Crop:
     """The part of a picture that a network with this transform looks at. Raises as `decode`."""
     if not POOL.is_started:
         found = picture.decode(data, max_pixels=max_pixels, shortest_side=transform.resize)
-        return Crop(transform.pixels(found.image), found.format, found.width, found.height)
-    words = {"max_pixels": max_pixels, "transform": transform.model_dump_json()}
-    shape = (transform.crop, transform.crop, 3)
-    told, content = POOL.ask(words, data, most=int(np.prod(shape)))
+        pixels = [part.pixels(found.image) for part in transform.parts]
+        return Crop(pixels, found.format, found.width, found.height)
+    sides = [part.crop for part in transform.parts]
+    ends = np.cumsum([3 * side * side for side in sides])
+    words = {"max_pixels": max_pixels, "shortest_side": transform.resize,
+             "transforms": [part.model_dump_json() for part in transform.parts]}  # fmt: skip
+    told, content = POOL.ask(words, data, most=int(ends[-1]))
     with _mistrusted():
-        return Crop(np.frombuffer(content, np.uint8).reshape(shape), *_facts(told))
+        crops = np.split(np.frombuffer(content, np.uint8), ends[:-1])
+        return Crop([crop.reshape(side, side, 3) for crop, side in zip(crops, sides, strict=True)], *_facts(told))
 
 
 def _facts(told: dict[str, Any]) -> tuple[str, int, int]:

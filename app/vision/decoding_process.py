@@ -21,8 +21,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from app.errors import RequestError
 from app.vision import picture
 from app.vision.messages import receive, send
@@ -36,19 +34,18 @@ _GRACE_CPU_S = 0.25
 """How much longer a decoder may go on that never looks at its clock, as Pillow's Python does in every read."""
 
 
-def answer(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], Any]:
-    """Decode `data`: what is told of the picture, and its pixels, uint8 `[height, width, 3]`.
+def answer(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Decode `data`: what is told of the picture, and its pixels, uint8 `[height, width, 3]`, crop after crop.
 
-    `asked` has `max_pixels`, and either `transform`, as JSON, for the crop that a network looks at, or `shortest_side`
-    for the whole picture, whose sides are then `size`. An error is told by its code.
+    `asked` has `max_pixels` and `shortest_side`, and `transforms`, each as JSON, for the crops that networks look at;
+    without any, the whole picture is wanted, whose sides are then `size`. An error is told by its code.
     """
-    transform = _transform(asked["transform"]) if "transform" in asked else None
-    shortest_side = transform.resize if transform else asked["shortest_side"]
+    transforms = [_transform(text) for text in asked["transforms"]]
     try:
-        found = picture.decode(data, max_pixels=asked["max_pixels"], shortest_side=shortest_side)
+        found = picture.decode(data, max_pixels=asked["max_pixels"], shortest_side=asked["shortest_side"])
         told = {"format": found.format, "width": found.width, "height": found.height}
-        if transform:
-            return told, np.ascontiguousarray(transform.pixels(found.image)).data.cast("B")
+        if transforms:
+            return told, b"".join(transform.pixels(found.image).tobytes() for transform in transforms)
         extent = found.image.info.get(picture.EXTENT)
         return {**told, "size": found.image.size, "extent": extent}, found.image.tobytes()
     except RequestError as error:

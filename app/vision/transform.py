@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""uint8 `[height, width, 3]`."""
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -43,7 +47,7 @@ class Transform(BaseModel):
             raise ValueError("the crop must lie within what was resized")
         return self
 
-    def pixels(self, image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def pixels(self, image: Image.Image) -> Pixels:
         """The crop of a picture (mode RGB) as uint8 `[crop, crop, 3]`, read-only: only what it shows is resized."""
         width, height = _extent(image)
         new_width, new_height, left, top = self._place(width, height)
@@ -80,9 +84,18 @@ class Transform(BaseModel):
 
     def __call__(self, image: Image.Image) -> Tensor:
         """The picture (mode RGB) as float32 `[3, crop, crop]`, laid out channels-last."""
-        return self.tensor(self.pixels(image))
+        return self.joined([part.pixels(image) for part in self.parts])
 
-    def tensor(self, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    @property
+    def parts(self) -> tuple[Transform, ...]:
+        """Those by which a picture becomes pixels: this one; of several networks, each one's."""
+        return (self,)
+
+    def joined(self, pixels: Sequence[Pixels]) -> Tensor:
+        """What `__call__` makes, of what the `parts` made of the picture."""
+        return self.tensor(pixels[0])
+
+    def tensor(self, pixels: Pixels) -> Tensor:
         """uint8 `[height, width, 3]` as normalised float32 `[3, height, width]`, laid out channels-last."""
         # NumPy rather than torch, whose thread pool takes longer to wake than this takes; whole rows at a time rather
         # than three channels, which is five times as fast.
