@@ -34,7 +34,7 @@ def _models_of_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("MODELS_DIR", str(tmp_path))
 
 
-def ended(models: Path, job: Job, limit_s: float = 30) -> Job:
+def ended(models: Path, job: Job, limit_s: float = 120) -> Job:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         again = jobs.read_job(models, job.id)
