@@ -39,6 +39,7 @@ NO_PICTURE = ["413", "415", "422"]
 MORE_THAN_A_SCHEMA_SAYS = (
     "createAlbum", "renameAlbum", "addClass", "renameClass", "addClassToMode", "correct",  # a name must be visible
     "listCorrections",  # a page begins after what the page before said
+    "reviewCorrection",  # a relabelling needs a label, and a revision of 3.0 is none
     "infer", "inferVersion",  # a tensor has as many values as its shape says, and a picture is one
     "predict", "tryVersion", "sendPhotos",  # a file without name and content is a field left empty
 )  # fmt: skip
