@@ -112,14 +112,16 @@ def test_a_decoder_that_is_lost_costs_one_picture_and_no_more_than_two_seconds(
     fault: bytes,
 ) -> None:
     use(bad)
-    monkeypatch.setattr(decoders, "PATIENCE_S", 1.0)
+    patience_s = 1.0 if fault == b"WAIT" else decoders.PATIENCE_S
+    monkeypatch.setattr(decoders, "PATIENCE_S", patience_s)
     for one in bad._idle:
-        one.connection.settimeout(1.0)
+        one.connection.settimeout(patience_s)
     deaths = bad.deaths
     with caplog.at_level(logging.WARNING), pytest.raises(UnreadableImage):
         decoders.decode_crop(fault + b" " + cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS)
     assert bad.deaths == deaths + 1
     assert "a decoder was lost over a picture" in caplog.text
+    assert ("timed out" in caplog.text) == (fault == b"WAIT"), "the others end by themselves, long before"
     assert decoders.decode_crop(cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS).format == "JPEG"
 
 
