@@ -160,3 +160,19 @@ def test_a_body_of_another_length_than_it_says_is_refused(port: int, head: bytes
         said = answer(client)
         assert b" 400 " in said
         assert b'"code":"bad_parameter"' in said
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "multipart/form-data; boundary=edge"])
+def test_a_body_of_no_stated_length_is_refused_past_the_limit_and_never_cut(
+    port: int, cat_jpeg: bytes, kind: str
+) -> None:
+    part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    before, after = (b"", b"") if kind == "image/jpeg" else (part, b"\r\n--edge--\r\n")
+    head = f"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for padding, expected in ((16 * 1024**2, b" 413 "), (1024**2, b" 200 ")):  # MAX_UPLOAD_MB is 16
+        body = before + cat_jpeg + b"\0" * padding + after
+        with connected(port, 1, head.encode()) as (client,):
+            client.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            said = answer(client)
+        assert expected in said
+        assert expected == b" 200 " or b'"code":"too_large"' in said

@@ -32,11 +32,15 @@ class FormTooLarge(TooLarge):
 
 
 class WholeBody(RawIOBase):
-    """A request's body, of which `length` bytes were announced: one that breaks off is an error, not an end."""
+    """A request's body, of which `length` bytes were announced: one that breaks off is an error, not an end.
 
-    def __init__(self, stream: IO[bytes], length: int) -> None:
+    `length` is None where none was: then a body that is longer than may be is an error, too, and not cut.
+    """
+
+    def __init__(self, stream: IO[bytes], length: int | None) -> None:
         self._stream = cast(RawIOBase, stream)
-        self._missing = length
+        self._announced = length is not None
+        self._missing = length or 0
 
     def readable(self) -> bool:
         """It can be read."""
@@ -51,8 +55,10 @@ class WholeBody(RawIOBase):
         return count
 
     def readall(self) -> bytes:
-        """All that is left, without copying it piece by piece. Raises ClientDisconnected."""
+        """All that is left, without copying it piece by piece. Raises ClientDisconnected, RequestEntityTooLarge."""
         data = cast(IO[bytes], self._stream).read()
+        if not self._announced:
+            self._stream.read(1)  # raises where there is more than may be; the read before has cut it without a word
         self._missing -= len(data)
         if self._missing > 0:
             raise ClientDisconnected
@@ -65,7 +71,7 @@ class MemoryRequest(Request):
     @cached_property
     def stream(self) -> IO[bytes]:
         """The body, as it comes."""
-        return cast(IO[bytes], WholeBody(super().stream, self.content_length or 0))
+        return cast(IO[bytes], WholeBody(super().stream, self.content_length))
 
     def _get_stream_for_parsing(self) -> IO[bytes]:
         stream = super()._get_stream_for_parsing()

@@ -18,7 +18,7 @@ from app.web.limits import check_rate
 from app.web.parameters import DEFAULT_TOP_K, Parameters, Upload
 from app.web.predict import counted
 from app.web.schemas_v2 import InferOutput
-from app.web.v2_request import HEADER_LENGTH, Inference, read_body, read_inference
+from app.web.v2_request import HEADER_LENGTH, Inference, read_inference
 from app.web.v2_tensors import Output
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
@@ -84,7 +84,9 @@ def model(name: str, version: str | None = None) -> Response:
 def infer(name: str, version: str | None = None) -> Response:
     """Recognise the pictures of the request, as `/predict` would; one that cannot be read fails it as a whole."""
     started = time.perf_counter()
-    body = read_body(request)
+    body = (
+        request.get_data()
+    )  # before anything is refused: Triton's client fails to ask again where its body was left unread
     check_rate()
     arms = _arms(name, version)
     asked = read_inference(request, body, arms.active.backbone.transform)

@@ -59,19 +59,6 @@ class Inference:
         return self.is_binary if wish is None else wish
 
 
-def read_body(request: Request) -> bytes:
-    """All that was sent, whatever it is: what is refused unread costs the caller its connection, on which Triton's
-    client then fails to ask again.
-
-    Raises:
-        RequestEntityTooLarge: it is more than MAX_UPLOAD_MB.
-    """
-    body = request.get_data()
-    if request.content_length is None:
-        request.stream.read(1)  # raises where more came than may: of a chunked body, werkzeug drops that without a word
-    return body
-
-
 def read_inference(request: Request, body: bytes, transform: Transform) -> Inference:
     """What the current request, with its whole body, asks of a mode of that transform.
 
