@@ -12,6 +12,7 @@ const trouble = document.getElementById("new-trouble");
 async function start() {
   document.documentElement.classList.add("js");
   form.addEventListener("submit", begin);
+  form.querySelector("[type=submit]").disabled = false; // until here the browser would send it on its own, to nowhere
   try {
     const [{ albums }, { jobs }] = await Promise.all([api("GET", "/api/albums"), api("GET", "/api/jobs")]);
     const running = new Set(jobs.filter((job) => job.state === "running" && job.kind === "train").map((job) => job.mode));

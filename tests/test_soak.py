@@ -11,11 +11,13 @@ def test_what_failed_or_grew_is_told() -> None:
     def seen(failed: int = 0, mb: float = 400, threads: int = 90) -> Round:
         return Round(answers=100, failed=failed, p50_ms=20, p99_ms=40, mb=mb, threads=threads, files=60)
 
-    assert troubles([seen(mb=300), seen(), seen(mb=430)]) == []
-    assert troubles([seen(), seen(), seen(failed=2, mb=500, threads=99)]) == [
-        "2 requests failed",
-        "MB of memory: 400 after the second round, 500 at the end",
-        "threads: 90 after the second round, 99 at the end",
+    first, last = [seen(mb=300), seen(), seen(), seen(mb=360)], [seen(mb=500), seen(mb=430), seen(mb=410)]
+    assert troubles(first + last) == []
+    grown = seen(failed=2, mb=500, threads=99)
+    assert troubles([*first, grown, seen(), grown]) == [
+        "4 requests failed",
+        "MB of memory: 400 in the second to fourth round, 500 in the last three",
+        "threads: 90 in the second to fourth round, 99 in the last three",
     ]
 
 

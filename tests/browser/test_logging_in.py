@@ -40,6 +40,7 @@ def test_a_place_asks_for_the_token_and_leads_on_to_where_one_wanted_to_go(open_
 def test_logging_out_closes_the_places_and_leaves_the_first_page_open(open_locked):
     page = open_locked("/review")
     log_in(page)
+    page.wait_for_load_state("networkidle")  # what the page has asked for would be refused, and say so in the console
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("What is this?")
     expect(page.get_by_role("button", name="Log out")).to_have_count(0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from app.registry.files import write_file
 from tests.browser.teaching import Open, choose, drop, photos, send, sideways, thing, violations
@@ -16,6 +16,20 @@ pytestmark = pytest.mark.browser
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 TRAINING_MS = 600_000
 """Jobs run on what others leave over; on a busy machine that is little."""
+
+
+def test_a_name_typed_before_the_page_can_do_anything_with_it_is_not_lost(open_admin: Open, admin_server: str) -> None:
+    page = open_admin("/livez")
+    held: list[Route] = []
+    page.route("**/static/teach.js", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    page.goto(f"{admin_server}/teach", wait_until="commit")
+    page.get_by_label("Name in English").fill("Slow things")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Begin")).to_be_disabled()
+    for route in held:
+        route.continue_()
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Slow things")
 
 
 def test_a_person_teaches_a_mode_and_puts_it_into_service(
