@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from app.config import Settings
+    from app.serving.batching import Engine
     from app.serving.manager import ModelManager
 
 VERSION = "0.1.0"
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
     app.extensions["counts"] = counts = Counts(database)
     POOL.start()
     manager = ModelManager(settings)
-    app.extensions["recogniser"] = Recogniser(manager, settings)
+    app.extensions["recogniser"] = Recogniser(manager, settings, _engine(settings))
     if wait:
         manager.load()
         upkeep.once()
@@ -65,6 +66,15 @@ def create_app(settings: Settings | None = None, *, wait: bool = False) -> Flask
         metrics.follow(app.extensions["recogniser"])
         Thread(target=_load, args=(manager,), name="loader", daemon=True).start()
     return app
+
+
+def _engine(settings: Settings) -> Engine | None:
+    """Who runs the networks, where that is not this process: Ray is imported only for who has asked for it."""
+    if settings.engine == "local":
+        return None
+    from app.cluster.engine import RayEngine
+
+    return RayEngine(settings.torch_threads, settings.max_queue, settings.ray_address)
 
 
 def _load(manager: ModelManager) -> None:

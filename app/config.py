@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     rate_limit: str | None = None
     log_format: Literal["text", "json"] = "text"
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str = "auto"
 
     @field_validator("rate_limit")
     @classmethod

@@ -16,6 +16,7 @@ FLOORS = [
     "registry",
     "photos",
     "serving",
+    "cluster",
     "export",
     "training",
     "feedback",

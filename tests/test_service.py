@@ -115,7 +115,7 @@ def test_readiness_tells_of_a_models_folder_that_has_gone(
 def test_a_service_whose_threads_have_ended_is_not_ready_and_says_so(
     service: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.extensions["recogniser"]._batcher, "_threads", [threading.Thread()])
+    monkeypatch.setattr(service.extensions["recogniser"]._engine, "_threads", [threading.Thread()])
     response = client.get("/readyz")
     refused(response, 503, "not_ready", NotReadyYet)
     assert [one.what for one in NotReadyYet.model_validate(response.json).waiting_for] == ["decoder"]

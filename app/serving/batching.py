@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -64,6 +65,31 @@ class Answer:
 Look = Callable[[Tensor, Answer, float], None]
 """Who looks on: once an answer has left, it is given the picture's features `[width]`, the answer, and the seconds
 that the features took. It must not raise."""
+
+
+class Engine(Protocol):
+    """Who decodes pictures and runs them through their modes' networks."""
+
+    def submit(
+        self,
+        mode: Mode,
+        decode: Callable[[], Decoded],
+        deadline_s: float,
+        is_wanted: Callable[[], bool] = ...,
+        look: Look | None = None,
+    ) -> "Future[Answer]":
+        """Queue one picture; see `Batcher.submit`."""
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait."""
+
+    @property
+    def works(self) -> bool:
+        """Whether there is still somebody to do it."""
+
+    def close(self) -> None:
+        """Finish what waits."""
 
 
 @dataclass(slots=True, eq=False)

@@ -14,7 +14,7 @@ from torch import Tensor
 from app.config import Settings
 from app.errors import Busy, DeadlineExceeded, RequestError, TooManyFiles
 from app.serving.arms import Arms
-from app.serving.batching import Answer, Batcher, Decoded, decoded
+from app.serving.batching import Answer, Batcher, Decoded, Engine, decoded
 from app.serving.explanation import Explainer
 from app.serving.manager import ModelManager
 from app.serving.memory import forget_where
@@ -29,10 +29,11 @@ _SMOOTHING = 0.1
 class Recogniser:
     """The service itself, without HTTP. Safe to call from many threads."""
 
-    def __init__(self, manager: ModelManager, settings: Settings) -> None:
+    def __init__(self, manager: ModelManager, settings: Settings, engine: Engine | None = None) -> None:
+        """`engine`: who decodes and runs; this machine's own cores where none is given."""
         self.manager = manager
         self._settings = settings
-        self._batcher = Batcher(settings.torch_threads)
+        self._engine = engine or Batcher(settings.torch_threads)
         self._background = Background(settings.max_pixels)
         self._explainer = Explainer()
         self._lock = threading.Lock()
@@ -47,12 +48,12 @@ class Recogniser:
     @property
     def waiting(self) -> int:
         """How many of them wait for a core, decoded or not."""
-        return self._batcher.waiting
+        return self._engine.waiting
 
     @property
     def works(self) -> bool:
         """Whether there is still somebody to decode and to run the networks."""
-        return self._batcher.works
+        return self._engine.works
 
     def mode(self, key: str) -> Mode:
         """As `ModelManager.mode`."""
@@ -88,7 +89,7 @@ class Recogniser:
             deadline = time.perf_counter() + self._settings.deadline_s
             look = shadow.look if shadow and shadow.mode.backbone is mode.backbone else None
             waiting = [
-                self._batcher.submit(
+                self._engine.submit(
                     mode, partial(decoded, data, mode, self._settings.max_pixels), deadline, is_wanted, look
                 )
                 for data in pictures
@@ -115,7 +116,7 @@ class Recogniser:
             deadline = time.perf_counter() + self._settings.deadline_s
             look = shadow.look if shadow and shadow.mode.backbone is mode.backbone else None
             waiting = [
-                self._batcher.submit(mode, partial(_as_decoded, picture), deadline, is_wanted, look)
+                self._engine.submit(mode, partial(_as_decoded, picture), deadline, is_wanted, look)
                 for picture in pictures
             ]
             return [_outcome(one, deadline) for one in waiting]
@@ -138,7 +139,7 @@ class Recogniser:
     def close(self) -> None:
         """Let what is inside finish, then stop the threads; `models/` is no longer followed."""
         self.manager.close()
-        self._batcher.close()
+        self._engine.close()
         self._explainer.close()
         self._background.close()
 

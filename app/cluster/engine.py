@@ -1,0 +1,130 @@
+"""Pictures decoded here and run on a Ray cluster: to its users it is what `serving.batching.Batcher` is."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import ray
+import torch
+from ray import serve
+from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RaySystemError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException, ReplicaUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from app.cluster.replica import NAME, Seen, model_id
+from app.errors import Busy, CallerGone, DeadlineExceeded, NotReady
+from app.serving.batching import Answer, Decoded, Look
+from app.serving.mode import Mode
+
+_GONE = (RayActorError, NodeDiedError, ObjectLostError, RaySystemError, DeploymentUnavailableError, ReplicaUnavailableError)
+"""What is said where a replica, or the machine under it, dies: another is asked."""
+_PAUSE_S = 0.1
+
+
+class RayEngine:
+    """Takes pictures from many threads. A core decodes, a replica runs; where one dies, the picture goes to another."""
+
+    def __init__(self, cores: int, places: int, address: str) -> None:
+        ray.init(address=address, namespace=NAME, log_to_driver=False, ignore_reinit_error=True)
+        self._cores = threading.Semaphore(cores)
+        self._threads = ThreadPoolExecutor(places, thread_name_prefix="ray")
+        self._handle: DeploymentHandle | None = None
+        self._lock = threading.Lock()
+        self._waiting = 0
+
+    def submit(
+        self,
+        mode: Mode,
+        decode: Callable[[], Decoded],
+        deadline_s: float,
+        is_wanted: Callable[[], bool] = lambda: True,
+        look: Look | None = None,
+    ) -> "Future[Answer]":
+        """As `Batcher.submit`; it also fails with Busy where the cluster's queue is full."""
+        with self._lock:
+            self._waiting += 1
+        future = self._threads.submit(self._answer, mode, decode, deadline_s, is_wanted, look, time.perf_counter())
+        future.add_done_callback(self._left)
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait, for a core here or for the cluster."""
+        return self._waiting
+
+    @property
+    def works(self) -> bool:
+        """Whether the cluster answers, and somebody on it runs networks."""
+        try:
+            application = serve.status().applications.get(NAME)
+        except (RayServeException, RaySystemError, ConnectionError):
+            return False
+        return application is not None and application.status == "RUNNING"
+
+    def close(self) -> None:
+        """Finish what waits, then leave the cluster as it is."""
+        self._threads.shutdown()
+        ray.shutdown()
+
+    def _left(self, _: "Future[Answer]") -> None:
+        with self._lock:
+            self._waiting -= 1
+
+    def _answer(
+        self,
+        mode: Mode,
+        decode: Callable[[], Decoded],
+        deadline_s: float,
+        is_wanted: Callable[[], bool],
+        look: Look | None,
+        came_s: float,
+    ) -> Answer:
+        with self._cores:
+            _check_wanted(deadline_s, is_wanted)
+            started = time.perf_counter()
+            picture = decode()
+            decode_s = time.perf_counter() - started
+        asked = time.perf_counter()
+        seen = self._ask(mode, picture, deadline_s, is_wanted)
+        features = torch.from_numpy(seen.features.copy())
+        hop_s = time.perf_counter() - asked - seen.infer_s
+        answer = Answer(mode.opinion(features), picture, decode_s, started - came_s + hop_s, seen.infer_s)
+        if look is not None:
+            self._threads.submit(partial(look, features, answer, seen.infer_s))
+        return answer
+
+    def _ask(self, mode: Mode, picture: Decoded, deadline_s: float, is_wanted: Callable[[], bool]) -> Seen:
+        """Ask a replica, and another where it dies, for as long as there is time and somebody waits."""
+        pixels = picture.tensor.numpy()
+        while True:
+            _check_wanted(deadline_s, is_wanted)
+            try:
+                handle = self._deployed().options(multiplexed_model_id=model_id(mode))
+                seen: Seen = handle.remote(pixels).result(timeout_s=max(0.01, deadline_s - time.perf_counter()))
+                return seen
+            except BackPressureError as error:
+                raise Busy(retry_after_s=1) from error
+            except TimeoutError as error:
+                raise DeadlineExceeded from error
+            except _GONE:
+                self._handle = None
+                time.sleep(_PAUSE_S)
+
+    def _deployed(self) -> DeploymentHandle:
+        """Raises NotReady: nobody has deployed the networks."""
+        if self._handle is None:
+            try:
+                self._handle = serve.get_app_handle(NAME)
+            except RayServeException as error:
+                raise NotReady(retry_after_s=5) from error
+        return self._handle
+
+
+def _check_wanted(deadline_s: float, is_wanted: Callable[[], bool]) -> None:
+    """Raises DeadlineExceeded, CallerGone."""
+    if time.perf_counter() > deadline_s:
+        raise DeadlineExceeded
+    if not is_wanted():
+        raise CallerGone

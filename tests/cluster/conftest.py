@@ -1,0 +1,63 @@
+"""A real Ray cluster on this machine: a head that runs nothing, and two nodes with one replica each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from flask import Flask
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from app import create_app
+from app.cluster.replica import NAME, deployment
+from app.config import Settings
+from tests.conftest import ROOT, write_head
+
+MEMORY = 100 * 1024**2
+"""Of each node's object store, in bytes; Ray's least is 75 MB."""
+HERE = {"node_ip_address": "127.0.0.1"}
+"""No packet leaves this machine."""
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `models/` that all nodes and the web process see."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def cluster(models_dir: Path) -> Iterator[Cluster]:
+    """The cluster, with the networks deployed on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "MODELS_DIR": str(models_dir),
+            "PYTHONPATH": str(ROOT),
+            "TORCH_THREADS": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }.items():
+            patch.setenv(name, value)
+        started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, **HERE})
+        for _ in range(2):
+            started.add_node(num_cpus=1, object_store_memory=MEMORY, **HERE)
+        started.wait_for_nodes()
+        ray.init(started.address, namespace=NAME, log_to_driver=False)
+        serve.start(proxy_location="Disabled")
+        serve.run(deployment(num_replicas=2, ray_actor_options={"num_cpus": 1}), name=NAME, route_prefix=None)
+        yield started
+        serve.shutdown()
+        ray.shutdown()
+        started.shutdown()
+
+
+@pytest.fixture(scope="session")
+def service(cluster: Cluster, models_dir: Path) -> Iterator[Flask]:
+    """As `tests.conftest.service`, but that the networks run on the cluster."""
+    flask_app = create_app(Settings(models_dir=models_dir, engine="ray", ray_address=cluster.address), wait=True)
+    flask_app.testing = False
+    recogniser = flask_app.extensions["recogniser"]
+    write_head(models_dir, "colours", recogniser.mode("imagenet"), ["red", "green", "blue"], ["红", "绿", "蓝"])
+    recogniser.manager.refresh()
+    yield flask_app
+    recogniser.close()
+    flask_app.extensions["database"].close()

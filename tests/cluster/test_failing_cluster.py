@@ -1,0 +1,94 @@
+"""A replica or a whole node dies in the middle of load: that costs time, and no answer."""
+
+import threading
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from ray.serve._private.common import DeploymentID
+from ray.util.state import list_actors
+
+from app.cluster.replica import NAME
+from tests.cluster.conftest import HERE, MEMORY
+from tests.running import post, serving
+
+pytestmark = pytest.mark.slow
+CALLERS = 4
+
+
+@pytest.fixture(scope="module")
+def port(cluster: Cluster, models_dir: Path) -> Iterator[int]:
+    """A real gunicorn of two workers whose networks run on the cluster."""
+    settings = {"ENGINE": "ray", "RAY_ADDRESS": cluster.address, "WEB_CONCURRENCY": "2", "DEADLINE_S": "60"}
+    with serving(models_dir, **settings) as chosen:
+        yield chosen
+
+
+def replicas() -> list[str]:
+    """The ids of the replicas' actors that live."""
+    actors = list_actors(filters=[("state", "=", "ALIVE"), ("class_name", "=", f"ServeReplica:{NAME}:{NAME}")])
+    return [actor.actor_id for actor in actors]
+
+
+def loaded(port: int, picture: bytes, seconds: float, hurt: Callable[[], None]) -> tuple[list[float], list[str]]:
+    """Load from `CALLERS` for so long, `hurt` in the middle: the seconds of each answer, and what failed."""
+    took: list[float] = []
+    failed: list[str] = []
+    end = time.monotonic() + seconds
+
+    def call() -> None:
+        while time.monotonic() < end:
+            started = time.monotonic()
+            try:
+                assert post(port, picture)["results"][0]["top"]
+            except (OSError, AssertionError) as error:
+                failed.append(error.read().decode() if isinstance(error, urllib.error.HTTPError) else repr(error))
+            took.append(time.monotonic() - started)
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        for _ in range(CALLERS):
+            callers.submit(call)
+        time.sleep(seconds / 4)
+        hurt()
+    return took, failed
+
+
+def wait_for_replicas(number: int) -> None:
+    end = time.monotonic() + 60
+    while len(replicas()) < number:
+        assert time.monotonic() < end, "the cluster does not start a replica for one that died"
+        time.sleep(0.5)
+
+
+def test_a_replica_that_is_killed_costs_no_answer(port: int, cat_jpeg: bytes) -> None:
+    wait_for_replicas(2)
+    victim = replicas()[0]
+
+    def kill() -> None:
+        import os
+        import signal
+
+        pid = next(actor.pid for actor in list_actors(detail=True) if actor.actor_id == victim)
+        os.kill(pid, signal.SIGKILL)
+
+    took, failed = loaded(port, cat_jpeg, 12, kill)
+    assert failed == []
+    assert len(took) > 20
+    assert victim not in replicas()
+    print("replica: longest", max(took), "of", len(took))
+    wait_for_replicas(2)
+
+
+def test_a_node_that_is_lost_costs_no_answer(port: int, cluster: Cluster, cat_jpeg: bytes) -> None:
+    wait_for_replicas(2)
+    node = list(cluster.worker_nodes)[-1]
+    took, failed = loaded(port, cat_jpeg, 20, lambda: cluster.remove_node(node, allow_graceful=False))
+    print("node: longest", max(took), "of", len(took))
+    assert failed == []
+    cluster.add_node(num_cpus=1, object_store_memory=MEMORY, **HERE)
+    wait_for_replicas(2)
