@@ -1,26 +1,44 @@
 """Pictures decoded here and run on a Ray cluster: to its users it is what `serving.batching.Batcher` is."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
+import numpy as np
 import ray
 import torch
 from ray import serve
 from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RaySystemError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException, ReplicaUnavailableError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    ReplicaUnavailableError,
+)
 from ray.serve.handle import DeploymentHandle
 
 from app.cluster.replica import NAME, Seen, model_id
-from app.errors import Busy, CallerGone, DeadlineExceeded, NotReady
+from app.errors import Busy, CallerGone, DeadlineExceeded, ModelError, NotReady
 from app.serving.batching import Answer, Decoded, Look
 from app.serving.mode import Mode
 
-_GONE = (RayActorError, NodeDiedError, ObjectLostError, RaySystemError, DeploymentUnavailableError, ReplicaUnavailableError)
+LOG = logging.getLogger(__name__)
+
+_GONE = (
+    RayActorError,
+    NodeDiedError,
+    ObjectLostError,
+    RaySystemError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+)
 """What is said where a replica, or the machine under it, dies: another is asked."""
 _PAUSE_S = 0.1
+_REFUSALS = 20
 
 
 class RayEngine:
@@ -30,7 +48,7 @@ class RayEngine:
         ray.init(address=address, namespace=NAME, log_to_driver=False, ignore_reinit_error=True)
         self._cores = threading.Semaphore(cores)
         self._threads = ThreadPoolExecutor(places, thread_name_prefix="ray")
-        self._handle: DeploymentHandle | None = None
+        self._handle: DeploymentHandle[Any] | None = None
         self._lock = threading.Lock()
         self._waiting = 0
 
@@ -98,21 +116,31 @@ class RayEngine:
     def _ask(self, mode: Mode, picture: Decoded, deadline_s: float, is_wanted: Callable[[], bool]) -> Seen:
         """Ask a replica, and another where it dies, for as long as there is time and somebody waits."""
         pixels = picture.tensor.numpy()
+        refusals = 0
         while True:
             _check_wanted(deadline_s, is_wanted)
             try:
-                handle = self._deployed().options(multiplexed_model_id=model_id(mode))
-                seen: Seen = handle.remote(pixels).result(timeout_s=max(0.01, deadline_s - time.perf_counter()))
-                return seen
+                return self._asked(mode, pixels, deadline_s)
             except BackPressureError as error:
                 raise Busy(retry_after_s=1) from error
             except TimeoutError as error:
                 raise DeadlineExceeded from error
+            except ModelError as error:  # what was promoted here a moment ago may be on its way there
+                refusals += 1
+                if refusals == _REFUSALS:
+                    LOG.warning("the cluster refuses %s %s: %s", mode.key, mode.model.version, error)
+                    raise NotReady(retry_after_s=5) from error
+                time.sleep(_PAUSE_S)
             except _GONE:
                 self._handle = None
                 time.sleep(_PAUSE_S)
 
-    def _deployed(self) -> DeploymentHandle:
+    def _asked(self, mode: Mode, pixels: np.ndarray, deadline_s: float) -> Seen:
+        handle = self._deployed().options(multiplexed_model_id=model_id(mode))
+        seen: Seen = handle.remote(pixels).result(timeout_s=max(0.01, deadline_s - time.perf_counter()))
+        return seen
+
+    def _deployed(self) -> DeploymentHandle[Any]:
         """Raises NotReady: nobody has deployed the networks."""
         if self._handle is None:
             try:

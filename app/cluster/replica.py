@@ -1,13 +1,15 @@
-"""The networks on a Ray cluster: a deployment of Ray Serve, each of whose replicas runs any mode that it is asked for."""
+"""The networks on a Ray cluster: a deployment of Ray Serve, whose replicas run whichever mode they are asked for."""
 
 import asyncio
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
 
@@ -66,7 +68,7 @@ class Replica:
         seen: Seen = await self.batched(_Waiting(mode.backbone, picture, time.perf_counter()))
         return seen
 
-    @serve.multiplexed(max_num_models_per_replica=MODES_A_REPLICA)
+    @serve.multiplexed(max_num_models_per_replica=MODES_A_REPLICA)  # type: ignore[untyped-decorator]
     async def mode(self, which: str) -> Mode:
         """The mode of that `model_id`. Raises ModelError."""
         return await asyncio.to_thread(self._load, which)
@@ -114,6 +116,29 @@ def _run(waiting: Sequence[_Waiting]) -> list[Seen]:
     return [Seen(features[place], started - one.came_s, infer_s) for place, one in enumerate(waiting)]
 
 
-def deployment(**options: object) -> Application:
-    """What `serve run app.cluster.replica:deployment` deploys; `options` are Ray Serve's, such as `num_replicas`."""
-    return serve.deployment(Replica, name=NAME).options(**options).bind()  # type: ignore[arg-type]
+class Size(BaseModel):
+    """How large the deployment is. `cpus`: what a replica takes of its node, and the threads it computes with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_replicas: Annotated[int, Field(ge=1)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] = 1
+    cpus: Annotated[int, Field(ge=1)] = 1
+    max_queued: Annotated[int, Field(ge=1)] = 256
+    """The pictures that wait in each web process for a replica; past that the answer is `busy`."""
+
+
+def application(size: Size) -> Application:
+    """What `serve run app.cluster.replica:application` deploys, with the fields of `Size` behind it."""
+    deployed = serve.deployment(
+        name=NAME,
+        autoscaling_config={
+            "min_replicas": size.min_replicas,
+            "max_replicas": max(size.min_replicas, size.max_replicas),
+            "target_ongoing_requests": MAX_BATCH,
+        },
+        max_ongoing_requests=2 * MAX_BATCH,  # one batch runs, and the next is there as it ends
+        max_queued_requests=size.max_queued,
+        ray_actor_options={"num_cpus": size.cpus, "runtime_env": {"env_vars": {"TORCH_THREADS": str(size.cpus)}}},
+    )(Replica)
+    return deployed.bind()

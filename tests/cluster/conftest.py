@@ -10,7 +10,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from app import create_app
-from app.cluster.replica import NAME, deployment
+from app.cluster.replica import NAME, Size, application
 from app.config import Settings
 from tests.conftest import ROOT, write_head
 
@@ -18,6 +18,8 @@ MEMORY = 100 * 1024**2
 """Of each node's object store, in bytes; Ray's least is 75 MB."""
 HERE = {"node_ip_address": "127.0.0.2"}
 """No packet leaves this machine. Ray takes 127.0.0.1 for a mistake, and goes by the machine's own address instead."""
+
+SIZE = Size(min_replicas=2, max_replicas=2)
 
 
 @pytest.fixture(scope="session")
@@ -29,25 +31,30 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(models_dir: Path) -> Iterator[Cluster]:
     """The cluster, with the networks deployed on it."""
+    arguments = {"num_cpus": 0, "object_store_memory": MEMORY, "env_vars": environment(models_dir), **HERE}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "MODELS_DIR": str(models_dir),
-            "PYTHONPATH": str(ROOT),
-            "TORCH_THREADS": "1",
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }.items():
-            patch.setenv(name, value)
-        started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, **HERE})
-        for _ in range(2):
-            started.add_node(num_cpus=1, object_store_memory=MEMORY, **HERE)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        started = Cluster(initialize_head=True, head_node_args=arguments)
+        for _ in range(SIZE.min_replicas):
+            add_node(started, models_dir)
         started.wait_for_nodes()
         ray.init(started.address, namespace=NAME, log_to_driver=False)
         serve.start(proxy_location="Disabled")
-        serve.run(deployment(num_replicas=2, ray_actor_options={"num_cpus": 1}), name=NAME, route_prefix=None)
+        serve.run(application(SIZE), name=NAME, route_prefix=None)
         yield started
         serve.shutdown()
         ray.shutdown()
         started.shutdown()
+
+
+def environment(models_dir: Path) -> dict[str, str]:
+    """What a node's processes see."""
+    return {"MODELS_DIR": str(models_dir), "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def add_node(cluster: Cluster, models_dir: Path) -> None:
+    """One more node, with a core for a replica."""
+    cluster.add_node(num_cpus=1, object_store_memory=MEMORY, env_vars=environment(models_dir), **HERE)
 
 
 @pytest.fixture(scope="session")

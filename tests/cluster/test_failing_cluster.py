@@ -1,5 +1,6 @@
 """A replica or a whole node dies in the middle of load: that costs time, and no answer."""
 
+import json
 import os
 import signal
 import time
@@ -9,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ray import serve
 from ray.cluster_utils import Cluster
 
-from app.cluster.replica import NAME
-from tests.cluster.conftest import HERE, MEMORY
+from app.cluster.replica import NAME, application
+from tests.cluster.conftest import SIZE, add_node
 from tests.running import post, serving
 
 pytestmark = pytest.mark.slow
@@ -78,15 +80,40 @@ def test_a_replica_that_is_killed_costs_no_answer(port: int, cat_jpeg: bytes) ->
     assert failed == []
     assert len(took) > 20
     assert victim not in replicas()
-    print("replica: longest", max(took), "of", len(took))
     wait_for_replicas(2)
 
 
-def test_a_node_that_is_lost_costs_no_answer(port: int, cluster: Cluster, cat_jpeg: bytes) -> None:
+def test_a_node_that_is_lost_costs_no_answer(port: int, cluster: Cluster, models_dir: Path, cat_jpeg: bytes) -> None:
     wait_for_replicas(2)
     node = list(cluster.worker_nodes)[-1]
     took, failed = loaded(port, cat_jpeg, 20, lambda: cluster.remove_node(node, allow_graceful=False))
-    print("node: longest", max(took), "of", len(took))
     assert failed == []
-    cluster.add_node(num_cpus=1, object_store_memory=MEMORY, **HERE)
+    assert len(took) > 20
+    add_node(cluster, models_dir)
     wait_for_replicas(2)
+
+
+def test_a_cluster_that_is_full_says_busy_and_takes_pictures_again_after(
+    port: int, cluster: Cluster, cat_jpeg: bytes
+) -> None:
+    serve.run(application(SIZE.model_copy(update={"max_queued": 1})), name=NAME, route_prefix=None)
+    try:
+        with ThreadPoolExecutor(40) as callers:
+            statuses = [caller.result() for caller in [callers.submit(status, port, cat_jpeg) for _ in range(120)]]
+    finally:
+        serve.run(application(SIZE), name=NAME, route_prefix=None)
+    assert set(statuses) == {(200, ""), (503, "busy")}
+    assert statuses.count((200, "")) > 20
+    _, failed = loaded(port, cat_jpeg, 2, lambda: None)
+    assert failed == []
+
+
+def status(port: int, picture: bytes) -> tuple[int, str]:
+    """The status of an answer, and its error's code."""
+    try:
+        post(port, picture)
+    except urllib.error.HTTPError as error:
+        with error:
+            assert error.headers["Retry-After"]
+            return error.code, json.load(error)["code"]
+    return 200, ""
