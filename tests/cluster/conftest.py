@@ -1,6 +1,8 @@
 """A real Ray cluster on this machine: a head that runs nothing, and two nodes with one replica each."""
 
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from app import create_app
 from app.cluster.replica import NAME, Size, application
 from app.config import Settings
 from tests.conftest import ROOT, write_head
+from tests.running import free_port
 
 MEMORY = 100 * 1024**2
 """Of each node's object store, in bytes; Ray's least is 75 MB."""
@@ -32,8 +35,9 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(models_dir: Path) -> Iterator[Cluster]:
     """The cluster, with the networks deployed on it."""
     arguments = {"num_cpus": 0, "object_store_memory": MEMORY, "env_vars": environment(models_dir), **HERE}
-    with pytest.MonkeyPatch.context() as patch:
+    with redis() as records, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_REDIS_ADDRESS", records)  # what the head knows outlives it there
         started = Cluster(initialize_head=True, head_node_args=arguments)
         for _ in range(SIZE.min_replicas):
             add_node(started, models_dir)
@@ -45,6 +49,29 @@ def cluster(models_dir: Path) -> Iterator[Cluster]:
         serve.shutdown()
         ray.shutdown()
         started.shutdown()
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """The address of a real Redis."""
+    port = free_port()
+    command = [
+        "redis-server",
+        "--port",
+        str(port),
+        "--bind",
+        HERE["node_ip_address"],
+        "--save",
+        "",
+        "--protected-mode",
+        "no",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield f"{HERE['node_ip_address']}:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def environment(models_dir: Path) -> dict[str, str]:

@@ -67,6 +67,7 @@ def loaded(port: int, picture: bytes, seconds: float, hurt: Callable[[], None]) 
 
 def wait_for_replicas(number: int) -> None:
     end = time.monotonic() + 60
+    time.sleep(1)  # for one that has just been killed to be gone
     while len(replicas()) < number:
         assert time.monotonic() < end, "the cluster does not start a replica for one that died"
         time.sleep(0.5)
@@ -91,6 +92,23 @@ def test_a_node_that_is_lost_costs_no_answer(port: int, cluster: Cluster, models
     assert len(took) > 20
     add_node(cluster, models_dir)
     wait_for_replicas(2)
+
+
+def test_a_head_that_is_away_and_comes_back_costs_no_answer(port: int, cluster: Cluster, cat_jpeg: bytes) -> None:
+    def restart() -> None:
+        cluster.head_node.kill_gcs_server()
+        time.sleep(6)
+        cluster.head_node.start_gcs_server()
+
+    took, failed = loaded(port, cat_jpeg, 20, restart)
+    assert failed == []
+    assert len(took) > 20
+    before = set(replicas())
+    os.kill(min(before), signal.SIGKILL)
+    wait_for_replicas(SIZE.min_replicas)  # it goes on looking after them
+    assert len(set(replicas()) - before) == 1
+    _, failed = loaded(port, cat_jpeg, 2, lambda: None)
+    assert failed == []
 
 
 def test_a_cluster_that_is_full_says_busy_and_takes_pictures_again_after(
