@@ -32,6 +32,7 @@ TORCH_OPTIONS = $$(test -z '$(TORCH_INDEX)' || { $(INDEX_ANSWERS) && echo --extr
 # Sets $missing to the packages that the tests still need; true where there is none.
 MISSING = missing=; command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
   command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+  command -v redis-server >/dev/null || missing="$$missing redis-server"; \
   test -z "$$missing"
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
 
@@ -69,7 +70,8 @@ bundle: $(SERVE) ## pack code, wheels and weights into dist/, for a machine with
 	@$(BIN)/python -m app fetch-weights
 	@$(BIN)/python -m tools.bundle --prefer-binary --disable-pip-version-check $(TORCH_OPTIONS)
 
-# The page's tests drive a real browser, the database's ask a real PostgreSQL; each starts and ends its own.
+# The page's tests drive a real browser, the database's ask a real PostgreSQL, the cluster's head keeps its records in a
+# real Redis; each starts and ends its own.
 services:
 	@$(MISSING) || { $(AS_ROOT) apt-get -qq update && $(AS_ROOT) apt-get -qq install --yes --no-install-recommends $$missing; } || \
 	  { echo "The tests need Debian's packages$$missing: install them as root, then try again." >&2; exit 1; }
@@ -97,7 +99,7 @@ $(TRAIN): requirements-train.txt $(SERVE)
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-train.txt
 	@touch $@
 
-$(TEST): requirements-test.txt requirements-export.txt $(TRAIN)
+$(TEST): requirements-test.txt requirements-export.txt requirements-cluster.txt $(TRAIN)
 	@echo "Installing what the tests need into $(VENV) (once) …"
 	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-test.txt
 	@touch $@
