@@ -1,7 +1,8 @@
 """What a cluster costs and gives: `python -m bench.cluster` measures one machine's own engine beside some replicas.
 
-Small photos; 1, 2 and 4 replicas; each round in turn through every server. Replicas are pinned to the cores one after the other, so that
-they share one only where there are more of them. Everything runs on this machine: web process, Ray, Redis and the load.
+Small photos; 1, 2 and 4 replicas; each round in turn through every server. Replicas are pinned to the cores one after
+the other, so that they share one only where there are more of them. Everything runs on this machine: web process, Ray,
+Redis and the load.
 """
 
 import argparse
