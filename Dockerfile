@@ -5,10 +5,12 @@ WORKDIR /app
 
 # The pinned CPU builds of torch and torchvision first: PyPI's would bring gigabytes of CUDA libraries.
 # What teaching needs goes in, too: whoever opens the page Teach cannot install it here.
-COPY requirements.txt requirements-train.txt ./
+# With --build-arg CLUSTER=1 what a cluster needs, too (docs/SCALING.md).
+ARG CLUSTER
+COPY requirements.txt requirements-train.txt requirements-cluster.txt ./
 RUN grep -E '^torch(vision)?==' requirements.txt > /tmp/torch.txt \
     && pip install --index-url https://download.pytorch.org/whl/cpu -r /tmp/torch.txt \
-    && pip install --prefer-binary -r requirements-train.txt
+    && pip install --prefer-binary -r requirements-train.txt ${CLUSTER:+-r requirements-cluster.txt}
 
 COPY app/ app/
 COPY static/ static/

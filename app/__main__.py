@@ -21,6 +21,7 @@ LAZY = {
     "compare": "app.training.evaluate_commands:compare_command",
     "feedback": "app.feedback.commands:feedback",
     "retrain": "app.feedback.retrain_command:retrain_command",
+    "deploy": "app.cluster.deploy_command:deploy_command",
 }
 """Commands of other files, imported only when they are asked for: serving must not need what training needs."""
 
@@ -43,8 +44,9 @@ class Commands(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), name)
         except ModuleNotFoundError as error:
+            what, extra = ("A cluster", "cluster") if "cluster" in module else ("Teaching", "train")
             raise click.ClickException(
-                f"Teaching needs more than serving ({error.name} is missing): pip install -r requirements-train.txt"
+                f"{what} needs more than serving ({error.name} is missing): pip install -r requirements-{extra}.txt"
             ) from error
         return command
 

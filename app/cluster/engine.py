@@ -1,6 +1,7 @@
 """Pictures decoded here and run on a Ray cluster: to its users it is what `serving.batching.Batcher` is."""
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class RayEngine:
     """Takes pictures from many threads. A core decodes, a replica runs; where one dies, the picture goes to another."""
 
     def __init__(self, cores: int, places: int, address: str) -> None:
-        ray.init(address=address, namespace=NAME, log_to_driver=False, ignore_reinit_error=True)
+        _connect(address)
         self._cores = threading.Semaphore(cores)
         self._threads = ThreadPoolExecutor(places, thread_name_prefix="ray")
         self._handle: DeploymentHandle[Any] | None = None
@@ -148,6 +149,15 @@ class RayEngine:
             except RayServeException as error:
                 raise NotReady(retry_after_s=5) from error
         return self._handle
+
+
+def _connect(address: str) -> None:
+    """Join the cluster. gunicorn's handlers stay, which let requests end first: Ray's own leave at once."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    ray.init(address=address, namespace=NAME, log_to_driver=False, ignore_reinit_error=True)
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _check_wanted(deadline_s: float, is_wanted: Callable[[], bool]) -> None:

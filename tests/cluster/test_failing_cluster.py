@@ -73,6 +73,17 @@ def wait_for_replicas(number: int) -> None:
         time.sleep(0.5)
 
 
+def test_a_server_that_is_told_to_stop_answers_first_what_it_has_taken_in(
+    cluster: Cluster, tmp_path: Path, cat_jpeg: bytes
+) -> None:
+    with ThreadPoolExecutor(12) as callers:
+        with serving(tmp_path, ENGINE="ray", RAY_ADDRESS=cluster.address) as port:
+            post(port, cat_jpeg)
+            answers = [callers.submit(post, port, cat_jpeg) for _ in range(12)]
+            time.sleep(0.1)  # until they are in
+        assert all(answer.result()["results"] for answer in answers)
+
+
 def test_a_replica_that_is_killed_costs_no_answer(port: int, cat_jpeg: bytes) -> None:
     wait_for_replicas(2)
     victim = replicas()[0]
