@@ -82,6 +82,7 @@ def test_a_server_that_is_told_to_stop_answers_first_what_it_has_taken_in(
             answers = [callers.submit(post, port, cat_jpeg) for _ in range(12)]
             time.sleep(0.1)  # until they are in
         assert all(answer.result()["results"] for answer in answers)
+    assert "exited with code" not in (tmp_path / "serve.log").read_text()  # as a worker that Ray ends
 
 
 def test_a_replica_that_is_killed_costs_no_answer(port: int, cat_jpeg: bytes) -> None:
