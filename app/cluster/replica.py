@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application
+from torch import Tensor
 
 from app.config import Settings, read_settings
 from app.errors import ModelError
@@ -20,11 +21,15 @@ from app.serving.backbone import Backbone
 from app.serving.batching import MAX_BATCH
 from app.serving.loading import Loader
 from app.serving.mode import Mode
+from app.vision.transform import Pixels
 
 NAME = "wanwu"
 """Of the application and its one deployment, on the cluster."""
 MODES_A_REPLICA = 256
 """How many modes a replica keeps; those on one backbone share it, and have a head of a few kilobytes each."""
+
+Sent = list[Pixels] | np.ndarray
+"""A picture on its way: as `Transform.joined` takes it; or float32 `[3, crop, crop]`, normalised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,16 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     backbone: Backbone
-    picture: np.ndarray
+    sent: Sent
     came_s: float
+
+    def tensor(self) -> Tensor:
+        """Float32 `[3, crop, crop]`."""
+        return (
+            torch.from_numpy(self.sent)
+            if isinstance(self.sent, np.ndarray)
+            else self.backbone.transform.joined(self.sent)
+        )
 
 
 def model_id(mode: Mode) -> str:
@@ -58,14 +71,14 @@ class Replica:
         self._base = self._loader.base()
         self._loading = threading.Lock()
 
-    async def __call__(self, picture: np.ndarray) -> Seen:
-        """Float32 `[3, crop, crop]`, normalised as the mode's transform says, of the mode that the request is for.
+    async def __call__(self, sent: Sent) -> Seen:
+        """The features of one picture, for the mode that the request names.
 
         Raises:
             ModelError: the mode is not here, or not as the asker has it.
         """
         mode = await self.mode(serve.get_multiplexed_model_id())
-        seen: Seen = await self.batched(_Waiting(mode.backbone, picture, time.perf_counter()))
+        seen: Seen = await self.batched(_Waiting(mode.backbone, sent, time.perf_counter()))
         return seen
 
     @serve.multiplexed(max_num_models_per_replica=MODES_A_REPLICA)  # type: ignore[untyped-decorator]
@@ -110,7 +123,7 @@ def _run(waiting: Sequence[_Waiting]) -> list[Seen]:
     features: dict[int, np.ndarray] = {}
     for backbone in dict.fromkeys(one.backbone for one in waiting):
         places = [place for place, one in enumerate(waiting) if one.backbone is backbone]
-        batch = torch.from_numpy(np.stack([waiting[place].picture for place in places]))
+        batch = torch.stack([waiting[place].tensor() for place in places])
         features |= dict(zip(places, backbone.features(batch).numpy(), strict=True))
     infer_s = time.perf_counter() - started
     return [Seen(features[place], started - one.came_s, infer_s) for place, one in enumerate(waiting)]
@@ -139,6 +152,7 @@ def application(size: Size) -> Application:
         },
         max_ongoing_requests=2 * MAX_BATCH,  # one batch runs, and the next is there as it ends
         max_queued_requests=size.max_queued,
+        logging_config={"enable_access_log": False},  # the web processes log each request
         ray_actor_options={"num_cpus": size.cpus, "runtime_env": {"env_vars": {"TORCH_THREADS": str(size.cpus)}}},
     )(Replica)
     return deployed.bind()

@@ -7,7 +7,7 @@ are free when none does, so that a lone picture is answered as soon as may be an
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from app.serving.decision import Opinion
 from app.serving.memory import give_back_freed_memory
 from app.serving.mode import Mode
 from app.vision.decoders import decode_crop
+from app.vision.transform import Pixels
 
 MAX_BATCH = 4
 """Past this a larger batch gains nothing on a CPU, and makes the first in it wait."""
@@ -32,12 +33,16 @@ IDLE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture ready for the network, float32 `[3, crop, crop]`; format and size are the upload's."""
+    """A picture ready for the network, float32 `[3, crop, crop]`; format and size are the upload's.
+
+    `pixels`: the same as `Transform.joined` takes it, a quarter of the bytes; None where the tensor was sent as it is.
+    """
 
     tensor: Tensor
     format: str
     width: int
     height: int
+    pixels: Sequence[Pixels] | None = None
 
 
 def decoded(data: bytes, mode: Mode, max_pixels: int) -> Decoded:
@@ -48,7 +53,7 @@ def decoded(data: bytes, mode: Mode, max_pixels: int) -> Decoded:
     """
     transform = mode.backbone.transform
     crop = decode_crop(data, transform, max_pixels=max_pixels)
-    return Decoded(transform.joined(crop.pixels), crop.format, crop.width, crop.height)
+    return Decoded(transform.joined(crop.pixels), crop.format, crop.width, crop.height, crop.pixels)
 
 
 @dataclass(frozen=True, slots=True)
