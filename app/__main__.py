@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from app.config import ROOT, read_settings, set_library_defaults
+from app.config import ROOT, names_a_store, read_settings, set_library_defaults
 from app.errors import OperatorError, PublicError
 
 LAZY = {
@@ -63,9 +63,14 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands)
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Wanwu 万物识别: recognise things in photos, offline, on a plain CPU."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if names_a_store() and context.invoked_subcommand != "serve":  # whose workers do it themselves
+        from app.registry.following import Follower
+
+        Follower(read_settings()).once()
 
 
 @main.command()

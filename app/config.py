@@ -25,6 +25,11 @@ def workers_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
+def names_a_store() -> bool:
+    """Whether the operator has set MODELS_STORE, for those who would rather read no settings where it is not."""
+    return bool(os.environ.get("MODELS_STORE"))
+
+
 def set_library_defaults() -> None:
     """Set what the C library reads as a process starts, for those started from here, where the operator has not.
 
@@ -47,6 +52,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     resnet18_weights: Path | None = None
     models_dir: Path = ROOT / "models"
+    models_store: str | None = None
     database_url: str | None = None
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
     torch_threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=available_cores)

@@ -17,6 +17,8 @@ from torch import Tensor
 from app.config import Settings, read_settings
 from app.errors import ModelError
 from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry, scan
+from app.registry.site import open_site
+from app.registry.state import locked
 from app.serving.backbone import Backbone
 from app.serving.batching import MAX_BATCH
 from app.serving.loading import Loader
@@ -68,6 +70,7 @@ class Replica:
         self._settings = settings or read_settings()
         torch.set_num_threads(self._settings.torch_threads)
         self._loader = Loader(self._settings)
+        self._site = open_site(self._settings)
         self._base = self._loader.base()
         self._loading = threading.Lock()
 
@@ -109,6 +112,9 @@ class Replica:
                 raise ModelError("its networks are not here")
             return ensemble
         folder = self._settings.models_dir / key / version
+        if self._site is not None and not folder.is_dir():  # a node's `models/` is a cache of the store's
+            with locked(folder.parent):
+                pass  # to lock it is to bring it up to date
         if folder.is_dir():
             return self._loader.version(Entry(key, folder))
         entry = scan(self._settings.models_dir).get(key)

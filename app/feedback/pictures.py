@@ -25,7 +25,7 @@ def path_of(models_dir: Path, sha256: str) -> Path:
     return folder_of(models_dir) / f"{sha256}.jpg"
 
 
-def guarded(models_dir: Path) -> AbstractContextManager[None]:
+def guarded(models_dir: Path) -> AbstractContextManager[object]:
     """Within it no other process of this machine keeps or removes a picture: a file belongs to a row, or to nobody."""
     return locked(models_dir / ".feedback")
 

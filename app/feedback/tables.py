@@ -10,6 +10,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Text,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -115,3 +116,34 @@ class RateHit(Base):
     key: Mapped[str] = mapped_column(String(32))
     moment: Mapped[float]
     expires: Mapped[float] = mapped_column(index=True)
+
+
+class ModeState(Base):
+    """What all sites see of a mode, where their store cannot decide who was first (`registry.documents`).
+
+    `content`: JSON. `revision`: one more with every change; who has not read the newest changes nothing.
+    """
+
+    __tablename__ = "mode_states"
+
+    mode: Mapped[str] = mapped_column(String(64), primary_key=True)
+    revision: Mapped[int]
+    content: Mapped[str] = mapped_column(Text)
+
+
+class SiteJob(Base):
+    """A job of one of several sites (`registry.job_book`). `about`: JSON, as its own site described it when last seen.
+
+    `seen`: when its process last said that it lives. `is_unwanted`: somebody, anywhere, has cancelled it.
+    """
+
+    __tablename__ = "site_jobs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    site: Mapped[str] = mapped_column(String(32))
+    mode: Mapped[str] = mapped_column(String(64), index=True)
+    started: Mapped[datetime]
+    seen: Mapped[datetime]
+    is_over: Mapped[bool]
+    is_unwanted: Mapped[bool]
+    about: Mapped[str] = mapped_column(Text)

@@ -55,6 +55,15 @@ def scan(models_dir: Path) -> dict[str, Entry]:
     return found
 
 
+def identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, whatever its name; None where there is none."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
 def labels_beside(checkpoint: Path) -> Path | None:
     """The labels file of a checkpoint: its own name with .txt or .json, or `labels.*` where it has the folder alone."""
     candidates = [checkpoint.with_suffix(suffix) for suffix in (".txt", ".json")]

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.errors import BadParameter, ModelError
-from app.registry.files import sweep, sync, write_file
+from app.errors import BadParameter, ModelError, PublicError
+from app.registry.files import remove_whole, sweep, sync, write_file
+from app.registry.sharing import Change, site_of
 
 STATE = "state.json"
 MANIFEST = "manifest.json"
@@ -142,39 +143,49 @@ def active_version(mode_folder: Path) -> str | None:
 
 
 @contextmanager
-def locked(mode_folder: Path) -> Iterator[None]:
-    """Within it no other process changes this mode's state or versions; waits for one that does."""
+def locked(mode_folder: Path) -> Iterator[Change | None]:
+    """Within it no other process changes this mode's state or versions; waits for one that does.
+
+    Where sites share a store, the mode is brought up to date first (raises as `Site.changing`), else it yields None.
+    """
     if not mode_folder.is_dir():
         mode_folder.mkdir(parents=True, exist_ok=True)
         sync(mode_folder.parent)
     with (mode_folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it with the process
         sweep(mode_folder)
-        yield
+        site = site_of(mode_folder)
+        yield site.changing(mode_folder) if site else None
 
 
 @contextmanager
 def adding(mode_folder: Path, version: str, *, by: str, why: str) -> Iterator[None]:
     """Within it `version` may appear, and nobody else changes the mode. The first one becomes active, no later one."""
-    with locked(mode_folder):
+    with locked(mode_folder) as shared:
         before = history_of(mode_folder)
         if before.active is not None and not (mode_folder / STATE).exists():
-            _write(mode_folder, before)  # or the newer version would be taken for the active one
+            _write(mode_folder, before, shared)  # or the newer version would be taken for the active one
         yield
-        if before.active is None:
-            event = Event(at=now(), action="first", version=version, by=by, why=why)
-            _write(mode_folder, before.model_copy(update={"active": version, "history": (*before.history, event)}))
+        try:
+            if before.active is None:
+                event = Event(at=now(), action="first", version=version, by=by, why=why)
+                _write(mode_folder, before.model_copy(update={"active": version}), shared, event)
+            elif shared is not None:
+                _write(mode_folder, before, shared)  # the other sites learn that there is one more
+        except (PublicError, ModelError):  # of a store: a version that the others do not have is none
+            remove_whole(mode_folder / version)
+            raise
 
 
 @contextmanager
 def deleting(mode_folder: Path, version: str, *, by: str, why: str) -> Iterator[State]:
     """Within it `version` may go, and nobody else changes the mode; that it went is written down after."""
-    with locked(mode_folder):
+    with locked(mode_folder) as shared:
         before = read_state(mode_folder)
         yield before
-        event = Event(at=_after(before), action="delete", version=version, before=before.active, by=by, why=why)
+        event = _event(before, "delete", version, by=by, why=why)
         thresholds = {name: value for name, value in before.thresholds.items() if name != version}
-        _write(mode_folder, before.model_copy(update={"thresholds": thresholds, "history": (*before.history, event)}))
+        _write(mode_folder, before.model_copy(update={"thresholds": thresholds}), shared, event)
 
 
 def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: str, forced: bool = False) -> Event:
@@ -185,18 +196,13 @@ def activate(mode_folder: Path, version: str, *, action: Action, by: str, why: s
     Raises:
         ModelError: there is no complete version of that name, or `state.json` cannot be read.
     """
-    with locked(mode_folder):
+    with locked(mode_folder) as shared:
         before = history_of(mode_folder)
         if version not in complete_versions(mode_folder):
             raise ModelError(f"there is no complete version {version}")
-        event = Event(
-            at=_after(before), action=action, version=version, before=before.active, by=by, why=why, forced=forced
-        )
+        event = _event(before, action, version, by=by, why=why, forced=forced)
         trial = None if before.trial and before.trial.version == version else before.trial
-        _write(
-            mode_folder,
-            before.model_copy(update={"active": version, "trial": trial, "history": (*before.history, event)}),
-        )
+        _write(mode_folder, before.model_copy(update={"active": version, "trial": trial}), shared, event)
     return event
 
 
@@ -206,23 +212,15 @@ def set_threshold(mode_folder: Path, version: str, threshold: float | None, *, b
     Raises:
         ModelError: there is no complete version of that name, or `state.json` cannot be read.
     """
-    with locked(mode_folder):
+    with locked(mode_folder) as shared:
         before = read_state(mode_folder)
         if version not in complete_versions(mode_folder):
             raise ModelError(f"there is no complete version {version}")
         thresholds = {name: value for name, value in before.thresholds.items() if name != version}
         if threshold is not None:
             thresholds[version] = threshold
-        event = Event(
-            at=_after(before),
-            action="threshold",
-            version=version,
-            before=before.active,
-            by=by,
-            why=why,
-            threshold=threshold,
-        )
-        _write(mode_folder, before.model_copy(update={"thresholds": thresholds, "history": (*before.history, event)}))
+        event = _event(before, "threshold", version, by=by, why=why, threshold=threshold)
+        _write(mode_folder, before.model_copy(update={"thresholds": thresholds}), shared, event)
     return event
 
 
@@ -234,7 +232,7 @@ def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, inst
     """
     if not mode_folder.is_dir():
         raise ModelError("there is no version of this mode")
-    with locked(mode_folder):
+    with locked(mode_folder) as shared:
         before = read_state(mode_folder)
         if (trial is None and before.trial is None) or (instead_of is not None and before.trial != instead_of):
             raise ModelError("there is no such trial to end")
@@ -243,21 +241,26 @@ def set_trial(mode_folder: Path, trial: Trial | None, *, by: str, why: str, inst
         ):
             raise ModelError(f"there is no other complete version {trial.version} to try")
         version = trial.version if trial else before.trial.version  # type: ignore[union-attr]
-        event = Event(
-            at=_after(before),
-            action="trial" if trial else "trial_ended",
-            version=version,
-            before=before.active,
-            by=by,
-            why=why,
-        )
-        _write(mode_folder, before.model_copy(update={"trial": trial, "history": (*before.history, event)}))
+        event = _event(before, "trial" if trial else "trial_ended", version, by=by, why=why)
+        _write(mode_folder, before.model_copy(update={"trial": trial}), shared, event)
     return event
 
 
-def _after(state: State) -> datetime:
-    """Now; or the time of the last change, where the clock has been put back since: the order is never in doubt."""
-    return max([now(), *(event.at for event in state.history[-1:])])
+def _event(
+    before: State,
+    action: Action,
+    version: str,
+    *,
+    by: str,
+    why: str,
+    forced: bool = False,
+    threshold: float | None = None,
+) -> Event:
+    """A change that follows `before`, now; or at the time of the last one, where the clock has been put back since."""
+    return Event(
+        at=max([now(), *(event.at for event in before.history[-1:])]), action=action, version=version,
+        before=before.active, by=by, why=why, forced=forced, threshold=threshold,
+    )  # fmt: skip
 
 
 def moment_of(text: str) -> datetime:
@@ -286,5 +289,11 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def _write(mode_folder: Path, state: State) -> None:
-    write_file(mode_folder / STATE, state.model_dump_json(indent=1) + "\n")
+def _write(mode_folder: Path, state: State, shared: Change | None, event: Event | None = None) -> None:
+    """The one place where a state is written, `event` the last of its history; for all sites, where there are many."""
+    state = state.model_copy(update={"history": (*state.history, event)}) if event else state
+    content = state.model_dump_json(indent=1) + "\n"
+    if shared is None:
+        write_file(mode_folder / STATE, content)
+    else:
+        shared.publish(content)

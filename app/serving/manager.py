@@ -10,7 +10,8 @@ from torch import Tensor
 
 from app.config import Settings
 from app.errors import ModelError, NotReady, UnknownMode, WeightsError
-from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry, Signature, labels_beside, named, scan
+from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry, Signature, identity, labels_beside, named, scan
+from app.registry.following import Follower
 from app.registry.state import Trial
 from app.serving.arms import Arms, Contender
 from app.serving.loading import Loader
@@ -34,6 +35,7 @@ class ModelManager:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loader = Loader(settings)
+        self._follower = Follower(settings)
         self._table: Mapping[str, Arms] = {}
         self._problems: Mapping[str, str] = {}
         self._loading: str | None = BASE_MODE
@@ -68,6 +70,7 @@ class ModelManager:
             WeightsError: there is no base model to serve.
         """
         torch.set_num_threads(self._settings.torch_threads)
+        self._follower.once()
         base = self._loader.base()
         LOG.info(
             "imagenet is served by %s %s (%s, %s, sha256 %s)",
@@ -190,10 +193,12 @@ class ModelManager:
         self._stopping.clear()
         self._watcher = threading.Thread(target=self._watch, name="models-watcher", daemon=True)
         self._watcher.start()
+        self._follower.start()
 
     def close(self) -> None:
         """Stop watching."""
         self._stopping.set()
+        self._follower.close()
         if self._watcher:
             self._watcher.join()
 
@@ -235,7 +240,7 @@ class ModelManager:
 
     def _is_away(self, entries: Mapping[str, Entry]) -> bool:
         """Whether the folder that modes were loaded from is not there: moved, or its disk is not mounted."""
-        folder = _identity(self._settings.models_dir)
+        folder = identity(self._settings.models_dir)
         is_away = bool(self._seen) and not entries and folder != self._folder
         if is_away and not self._away:
             LOG.warning("models/ is not there any more; what is served goes on from memory")
@@ -278,15 +283,6 @@ class ModelManager:
             return Arms(active, refused=reason)
         LOG.info("mode %s tries the version %s (%s, share %g)", entry.key, plan.version, plan.kind, plan.share)
         return Arms(active, Contender(mode, plan))
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Which folder it is, whatever its name; None where there is none."""
-    try:
-        stat = folder.stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 def _seen(entry: Entry) -> _Seen:

@@ -4,7 +4,7 @@ import logging
 import threading
 from pathlib import Path
 
-from app.errors import ModelError
+from app.errors import Conflict, ModelError, NotSaved
 from app.registry.state import Trial, set_trial
 
 LOG = logging.getLogger(__name__)
@@ -34,9 +34,9 @@ class Strikes:
         """End that trial and no other: another worker, or a person, may have been quicker."""
         try:
             set_trial(self._models_dir / mode, None, by="the server", why=why, instead_of=trial)
-        except ModelError:
+        except (ModelError, Conflict):
             return
-        except OSError:
+        except (OSError, NotSaved):
             LOG.exception("the trial of %s %s cannot be ended", mode, trial.version)
             return
         LOG.warning("the trial of %s %s is ended: %s", mode, trial.version, why)

@@ -108,7 +108,7 @@ class Workbench:
         models.mkdir()
         for path in self.settings.models_dir.glob("*.pth"):  # base weights may lie there
             (models / path.name).symlink_to(path.resolve())
-        settings = self.settings.model_copy(update={"models_dir": models})
+        settings = self.settings.model_copy(update={"models_dir": models, "models_store": None})
         outcome = train(Order(source, "compared", Options(**options_of(row), seed=seed)), settings)
         judged = outcome.test or outcome.validation
         size = sum(path.stat().st_size for path in outcome.folder.glob("*.safetensors"))

@@ -1,0 +1,83 @@
+"""A site follows the store that it shares with others, in a thread; the ModelManager follows `models/` as ever."""
+
+import fcntl
+import logging
+import threading
+from typing import IO
+
+from app.config import Settings
+from app.registry.sharing import StoreAway
+from app.registry.site import Site, open_site
+
+LOG = logging.getLogger(__name__)
+FOLLOW_S = 1.0
+_DOOR = ".follower"
+
+
+class Follower:
+    """Of a site's processes one follows for all, and another takes over where it ends; without a store nobody does."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigError where MODELS_STORE is wrong."""
+        self._models_dir = settings.models_dir
+        self._site: Site | None = open_site(settings)
+        self._is_away = False
+        self._door: IO[str] | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def once(self) -> None:
+        """Bring all modes up to date, now. A store that does not answer is one line in the log: the cache serves."""
+        if self._site is None:
+            return
+        try:
+            self._site.follow()
+        except StoreAway as error:
+            if not self._is_away:
+                cause = error.__cause__ or error
+                LOG.warning(
+                    "The store does not answer, so nothing can be changed until it does; what is here goes on: %s: %s",
+                    type(cause).__name__, next(iter(str(cause).splitlines()), ""),
+                )  # fmt: skip
+            self._is_away = True
+            return
+        if self._is_away:
+            LOG.info("The store answers again.")
+        self._is_away = False
+
+    def start(self) -> None:
+        """Follow once a second, until `close`."""
+        if self._site is not None:
+            self._closing.clear()
+            self._thread = threading.Thread(target=self._run, name="store-follower", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop, once what is under way is done."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.wait(FOLLOW_S):
+            try:
+                if self._is_mine():
+                    self.once()
+            except Exception:
+                LOG.exception("The store could not be followed; what is here goes on")
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+
+    def _is_mine(self) -> bool:
+        """Whether this process is the one that follows; from the first time that it is, until it ends."""
+        if self._door is not None:
+            return True
+        door = (self._models_dir / _DOOR).open("w")
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            door.close()
+            return False
+        self._door = door
+        return True
