@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine import Row
 
 from app.feedback.database import Database
-from app.feedback.pictures import path_of
+from app.feedback.pictures import find_picture, is_kept, path_of
 from app.feedback.tables import Correction, Picture
 
 
@@ -46,14 +46,15 @@ def stranger_pictures(database: Database, models_dir: Path, mode: str) -> list[P
         .order_by(Correction.created, Correction.id)
     )
     with database.session() as session:
-        paths = [path_of(models_dir, picture) for picture in dict.fromkeys(session.scalars(asked)) if picture]
-    return [path for path in paths if path.is_file()]
+        pictures = [picture for picture in dict.fromkeys(session.scalars(asked)) if picture]
+    found = [find_picture(models_dir, picture) for picture in pictures]
+    return [path for path in found if path is not None]
 
 
 def count_new(database: Database, models_dir: Path, mode: str) -> int:
     """How many of them no version has learned from."""
     unused = (group for group in _groups(database, mode) if all(row.used_by is None for row in group))
-    return sum(_first_kept(group, models_dir) is not None for group in unused)
+    return sum(any(is_kept(models_dir, row.picture) for row in group) for group in unused)
 
 
 def mark_used(database: Database, correction_ids: Iterable[str], version: str) -> None:
@@ -69,7 +70,7 @@ def mark_used(database: Database, correction_ids: Iterable[str], version: str) -
 
 def _first_kept(group: list[Row], models_dir: Path) -> Row | None:  # type: ignore[type-arg]
     """The earliest whose file is there: somebody may have removed files by hand."""
-    return next((row for row in group if path_of(models_dir, row.picture).is_file()), None)
+    return next((row for row in group if find_picture(models_dir, row.picture) is not None), None)
 
 
 def _groups(database: Database, mode: str) -> Collection[list[Row]]:  # type: ignore[type-arg]

@@ -1,5 +1,6 @@
 """What people say of answers: stored once each, to be changed or taken back; a picture only where they agreed."""
 
+import logging
 import uuid
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -11,13 +12,15 @@ from sqlalchemy.orm import Session
 
 from app.errors import BadParameter, Conflict
 from app.feedback.database import Database
-from app.feedback.pictures import add_row, guarded, path_of, remove_rows, write_picture
+from app.feedback.pictures import add_row, guarded, path_of, remove_files, remove_rows, write_picture
 from app.feedback.tables import Correction, Picture
 from app.feedback.trouble import told
+from app.registry.sharing import StoreAway
 from app.registry.state import now
 from app.vision.keeping import Kept
 from app.vision.labels import visible_name
 
+LOG = logging.getLogger(__name__)
 Kind = Literal["label", "new", "none"]
 MAX_LABEL = 100
 """Characters of a new name."""
@@ -83,7 +86,7 @@ def save(database: Database, models_dir: Path, said: Said, picture: Kept | None)
             if is_new_file and picture is not None:
                 path_of(models_dir, picture.sha256).unlink(missing_ok=True)
             raise
-        _unlink(models_dir, abandoned)
+        _remove(models_dir, abandoned)
     return saved
 
 
@@ -97,7 +100,7 @@ def take_back(database: Database, models_dir: Path, correction_id: str) -> bool:
         with database.writing() as session:
             found = session.execute(delete(Correction).where(Correction.id == correction_id))
             abandoned = _abandon(session)
-        _unlink(models_dir, abandoned)
+        _remove(models_dir, abandoned)
     return bool(found.rowcount)  # type: ignore[attr-defined]
 
 
@@ -127,6 +130,8 @@ def _abandon(session: Session) -> list[str]:
     return abandoned
 
 
-def _unlink(models_dir: Path, hashes: Collection[str]) -> None:
-    for sha256 in hashes:
-        path_of(models_dir, sha256).unlink(missing_ok=True)
+def _remove(models_dir: Path, hashes: Collection[str]) -> None:
+    try:
+        remove_files(models_dir, hashes)
+    except StoreAway:
+        LOG.warning("Pictures that nothing speaks of any more stay in the store until the next sweep.")

@@ -1,7 +1,9 @@
 """The pictures that people let us keep, and what each looks like."""
 
+import hashlib
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,13 @@ from sqlalchemy.orm import Session
 
 from app.feedback.tables import Picture
 from app.registry.files import write_file
+from app.registry.sharing import site_at
 from app.registry.state import locked, now
 from app.vision.keeping import Kept
 from app.vision.look import HASH_SIDE, MOST_BITS, Bits
+
+_STORED = "pictures"
+"""The folder of the sites' store where they lie."""
 
 
 def folder_of(models_dir: Path) -> Path:
@@ -30,9 +36,59 @@ def guarded(models_dir: Path) -> AbstractContextManager[object]:
     return locked(models_dir / ".feedback")
 
 
+def find_picture(models_dir: Path, sha256: str) -> Path | None:
+    """The file of a picture, brought here from the sites' store where another site has taken it; None: it is gone.
+
+    Raises:
+        StoreAway: there is a store, and it does not answer.
+    """
+    path = path_of(models_dir, sha256)
+    if path.is_file():
+        return path
+    site = site_at(models_dir)
+    jpeg = site.get(_in_store(sha256)) if site else None
+    if jpeg is None or hashlib.sha256(jpeg).hexdigest() != sha256:
+        return None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_file(path, jpeg, mode=0o600)
+    return path
+
+
+def is_kept(models_dir: Path, sha256: str) -> bool:
+    """Whether the file of a picture that has a row is there; of a store that is believed, since asking it is slow."""
+    return site_at(models_dir) is not None or path_of(models_dir, sha256).is_file()
+
+
+def remove_files(models_dir: Path, hashes: Iterable[str]) -> None:
+    """Remove the files of pictures, in the store too; what another site has brought to itself goes with its next sweep.
+
+    Raises:
+        StoreAway: there is a store, and it does not answer; the next sweep of any site removes them.
+    """
+    site = site_at(models_dir)
+    for sha256 in hashes:
+        path_of(models_dir, sha256).unlink(missing_ok=True)
+        if site is not None:
+            site.remove(_in_store(sha256))
+
+
+def in_store(models_dir: Path) -> dict[str, datetime]:
+    """The pictures in the store by hash, with the time of each; nothing where there is no store. Raises StoreAway."""
+    site = site_at(models_dir)
+    found = site.names(_STORED) if site else {}
+    return {name.removesuffix(".jpg"): moment for name, moment in found.items()}
+
+
+def _in_store(sha256: str) -> str:
+    return f"{_STORED}/{sha256}.jpg"
+
+
 def write_picture(models_dir: Path, kept: Kept) -> bool:
-    """Put the file in place, whole; says whether it was not there before. Raises OSError."""
+    """Put the file in place, whole; says whether it was not there before. Raises OSError, and StoreAway."""
     path = path_of(models_dir, kept.sha256)
+    site = site_at(models_dir)
+    if site is not None:  # even where it is here: another site may have forgotten it
+        site.put(_in_store(kept.sha256), kept.jpeg)
     if path.exists():
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

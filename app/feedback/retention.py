@@ -1,5 +1,6 @@
 """What is forgotten: corrections past their time, everything at a word, and what belongs to nothing any more."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -8,9 +9,11 @@ from sqlalchemy import ColumnElement, delete, false, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.feedback.database import Database
-from app.feedback.pictures import folder_of, guarded, path_of, remove_rows
+from app.feedback.pictures import folder_of, guarded, in_store, path_of, remove_files, remove_rows
 from app.feedback.tables import Correction, Picture
 from app.registry.state import now
+
+_IN_PASSING = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +48,32 @@ def _forget(database: Database, models_dir: Path, which: ColumnElement[bool]) ->
     with guarded(models_dir):
         with database.writing() as session:
             corrections = session.execute(delete(Correction).where(which)).rowcount  # type: ignore[attr-defined]
-            _sweep_rows(session, models_dir)
+            before = set(session.scalars(select(Picture.sha256)))
+            stored = in_store(models_dir)
+            _sweep_rows(session, models_dir, stored)
             known = set(session.scalars(select(Picture.sha256)))
-        return Forgotten(corrections, _sweep_files(models_dir, known))
+        new = now() - _IN_PASSING  # another site's file may be there a moment before its row
+        strangers = [sha for sha, moment in stored.items() if sha not in known and (sha in before or moment < new)]
+        remove_files(models_dir, strangers)
+        return Forgotten(corrections, len(_sweep_files(models_dir, known) | set(strangers)))
 
 
-def _sweep_rows(session: Session, models_dir: Path) -> None:
-    """Remove pictures' rows without a correction, and without a file; but where no folder is, it may be unmounted."""
+def _sweep_rows(session: Session, models_dir: Path, stored: Container[str]) -> None:
+    """Remove pictures' rows without a correction, and without a file; but where no folder is, it may be unmounted.
+
+    `stored`: those that lie in the sites' store.
+    """
     used = set(session.scalars(select(Correction.picture).where(Correction.picture.is_not(None))))
     rows = session.scalars(select(Picture.sha256)).all()
-    lost = {sha for sha in rows if not path_of(models_dir, sha).exists()} if folder_of(models_dir).is_dir() else set()
+    missing = {sha for sha in rows if sha not in stored and not path_of(models_dir, sha).exists()}
+    lost = missing if folder_of(models_dir).is_dir() else set()
     remove_rows(session, [sha for sha in rows if sha not in used or sha in lost])
 
 
-def _sweep_files(models_dir: Path, known: set[str]) -> int:
-    """Remove files without a row, half-written ones too; how many."""
+def _sweep_files(models_dir: Path, known: set[str]) -> set[str]:
+    """Remove files without a row, half-written ones too; their names, without the ending."""
     folder = folder_of(models_dir)
     strangers = [path for path in folder.iterdir() if path.stem not in known] if folder.is_dir() else []
     for path in strangers:
         path.unlink()
-    return len(strangers)
+    return {path.stem for path in strangers}

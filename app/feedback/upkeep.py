@@ -11,6 +11,7 @@ from app.feedback.database import Database
 from app.feedback.migrations import migrate
 from app.feedback.retention import prune
 from app.feedback.trouble import one_line
+from app.registry.sharing import StoreAway
 
 LOG = logging.getLogger(__name__)
 DAY_S = 24 * 3600
@@ -38,7 +39,7 @@ class Upkeep:
         try:
             migrate(self._database)
             prune(self._database, self._settings.models_dir, self._settings.retention_days)
-        except (SQLAlchemyError, OSError, OperatorError) as error:
+        except (SQLAlchemyError, OSError, OperatorError, StoreAway) as error:
             trouble = one_line(error)
             if trouble != self._last_trouble:
                 LOG.warning("The database cannot be used, so corrections are refused until it can: %s", trouble)

@@ -3,6 +3,7 @@
 `state` asks here, and knows nothing of stores; where none is attached, as on one machine, the answer is always None.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +45,18 @@ class Site(Protocol):
             StoreAway: the store does not answer. ModelError: what it holds of the mode cannot be used.
         """
 
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a small file in the store, beside the versions. Raises StoreAway, as all that follow."""
+
+    def get(self, name: str) -> bytes | None:
+        """That file; None where there is none."""
+
+    def remove(self, name: str) -> None:
+        """Forget it; one that is not there is forgotten already."""
+
+    def names(self, folder: str) -> dict[str, datetime]:
+        """The files in a folder of the store, and when each was put there."""
+
 
 _sites: dict[Path, Site] = {}
 
@@ -58,6 +71,9 @@ def attach(models_dir: Path, site: Site | None) -> None:
 
 def site_of(mode_folder: Path) -> Site | None:
     """The site that a mode's folder belongs to; None for all others, such as those with a dot that are of no mode."""
-    if not _sites or mode_folder.name.startswith("."):
-        return None
-    return _sites.get(mode_folder.resolve().parent)
+    return None if mode_folder.name.startswith(".") else site_at(mode_folder.parent)
+
+
+def site_at(models_dir: Path) -> Site | None:
+    """The site whose `models/` that is, if it is one among several."""
+    return _sites.get(models_dir.resolve()) if _sites else None

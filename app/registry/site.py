@@ -9,6 +9,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -96,6 +97,22 @@ class Site:
         if read_record(mode_folder).tag != found.tag:
             self._bring(mode_folder, shared, found.tag)
         return _Change(self._store, mode_folder, found.tag, shared)
+
+    def put(self, name: str, content: bytes) -> None:
+        """As `sharing.Site.put`."""
+        self._store.put(name, content)
+
+    def get(self, name: str) -> bytes | None:
+        """As `sharing.Site.get`."""
+        return self._store.get(name)
+
+    def remove(self, name: str) -> None:
+        """As `sharing.Site.remove`."""
+        self._store.drop(name)
+
+    def names(self, folder: str) -> dict[str, datetime]:
+        """As `sharing.Site.names`."""
+        return self._store.names(folder)
 
     def _bring(self, mode_folder: Path, shared: Shared, tag: str) -> None:
         """Make the folder equal to what the store says: new versions, then the state, then without what is gone."""

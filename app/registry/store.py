@@ -5,8 +5,9 @@ the mode's document says whose it is.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,47 @@ class Store:
         with answering():
             self._fs.rm(self._folder(mode, version, digest), recursive=True)
 
+    def put(self, name: str, content: bytes) -> None:
+        """As `sharing.Site.put`."""
+        path = f"{self._root}/{name}"
+        with answering():
+            if self._has_folders:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe_file(path, content)
+
+    def get(self, name: str) -> bytes | None:
+        """As `sharing.Site.get`."""
+        with answering():
+            try:
+                content: bytes = self._fs.cat_file(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return None
+        return content
+
+    def drop(self, name: str) -> None:
+        """As `sharing.Site.remove`."""
+        with answering(), suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    def names(self, folder: str) -> dict[str, datetime]:
+        """As `sharing.Site.names`."""
+        with answering():
+            try:
+                found = self._fs.ls(f"{self._root}/{folder}", detail=True, refresh=True)
+            except FileNotFoundError:
+                return {}
+            return {str(one["name"]).rpartition("/")[2]: _moment(one) for one in found if one["type"] == "file"}
+
     def _folder(self, mode: str, version: str, digest: str) -> str:
         return f"{self._root}/versions/{mode}/{version}/{digest}"
+
+
+def _moment(found: Mapping[str, Any]) -> datetime:
+    """When a file was written, as S3 or a disk says it; of another store that says neither, now."""
+    if "mtime" in found:
+        return datetime.fromtimestamp(found["mtime"], UTC)
+    written: datetime = found.get("LastModified") or datetime.now(UTC)
+    return written
 
 
 def open_store(settings: Settings) -> Store:

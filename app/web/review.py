@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from app.config import Settings
 from app.errors import BadParameter, NotFound
 from app.feedback.database import Database
-from app.feedback.pictures import path_of
+from app.feedback.pictures import find_picture
 from app.feedback.review import MAX_PAGE, Entry, decide, find, list_entries, read_entry
 from app.web.bodies import bad_parameter, read_json
 from app.web.correction_counts import correction_counts
@@ -65,9 +65,12 @@ def picture(correction_id: str) -> Response:
     if row.picture is None:
         raise NotFound
     try:
-        jpeg = path_of(settings.models_dir, row.picture).read_bytes()
-    except FileNotFoundError:
+        path = find_picture(settings.models_dir, row.picture)
+        jpeg = path.read_bytes() if path else b""
+    except FileNotFoundError:  # forgotten this moment
         raise NotFound from None
+    if not jpeg:
+        raise NotFound
     return Response(jpeg, mimetype="image/jpeg", headers={"Cache-Control": "private, no-store"})
 
 
