@@ -140,7 +140,6 @@ class SiteJob(Base):
     __tablename__ = "site_jobs"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    site: Mapped[str] = mapped_column(String(32))
     mode: Mapped[str] = mapped_column(String(64), index=True)
     started: Mapped[datetime]
     seen: Mapped[datetime]

@@ -22,9 +22,10 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from app.config import ROOT
+from app.config import ROOT, names_a_store, read_settings
 from app.errors import Conflict, NotFound
 from app.registry.files import write_file
+from app.registry.job_book import BEAT_S, JobBook, book_of, open_book
 from app.registry.job_log import failure_in, words_of
 from app.registry.manifest import is_key
 from app.registry.state import now
@@ -66,7 +67,8 @@ def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
     """Run `python -m app ARGUMENTS…` in a session of its own.
 
     Raises:
-        JobBusy: another job of this mode runs.
+        JobBusy: another job of this mode runs, here or at another site. NotSaved: there are several sites, and their
+        database does not answer.
     """
     jobs = models_dir / ".jobs"
     jobs.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,7 @@ def start(models_dir: Path, kind: Kind, mode: str, arguments: list[str]) -> Job:
         check_free(models_dir, mode)
         _forget(models_dir)
         job = Job(id=secrets.token_hex(8), kind=kind, mode=mode, arguments=arguments, started=now())
+        _enter(models_dir, job)
         folder = jobs / job.id
         folder.mkdir()
         _spawn(folder, job)
@@ -85,6 +88,16 @@ def check_free(models_dir: Path, mode: str) -> None:
     """Raises JobBusy where a job of this mode runs."""
     if any(job.mode == mode and state_of(models_dir, job) == "running" for job in list_jobs(models_dir)):
         raise JobBusy(mode=mode)
+
+
+def _enter(models_dir: Path, job: Job) -> None:
+    """Where there are several sites, let them know of the job before it begins."""
+    book = book_of(models_dir)
+    if book is None:
+        return
+    over = [one.id for one in list_jobs(models_dir) if state_of(models_dir, one) != "running"]
+    if not book.enter(job.id, job.mode, job.started, _about(job), over=over):
+        raise JobBusy(mode=job.mode)
 
 
 def _spawn(folder: Path, job: Job) -> None:
@@ -150,8 +163,12 @@ def described(models_dir: Path, job: Job) -> dict[str, Any]:
         result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
     said = words_of(log_of(models_dir, job))
     error = failure_in(said, models_dir) if state == "failed" else None
+    return {**_about(job), "state": state, "result": result, "error": error, "output": "\n".join(said)[-TAIL:]}
+
+
+def _about(job: Job) -> dict[str, Any]:
     about = job.model_dump(mode="json", include={"id", "kind", "mode", "started", "ended", "exit_status"})
-    return {**about, "state": state, "result": result, "error": error, "output": "\n".join(said)[-TAIL:]}
+    return {**about, "state": "running", "result": None, "error": None, "output": ""}
 
 
 def log_of(models_dir: Path, job: Job) -> Path:
@@ -183,18 +200,37 @@ def cancel(models_dir: Path, job: Job) -> None:
     deadline = time.monotonic() + _DYING_S
     while _is_locked(folder) and time.monotonic() < deadline:  # so that the mode is free for the next job
         time.sleep(_DYING_S / 100)
+    book = book_of(models_dir)
+    if book is not None:
+        book.tell(job.id, described(models_dir, job), is_over=True)
 
 
 def _supervise(folder: Path, lock: int) -> None:
     """In the job's own process: run the command, which holds the lock, too, and write down how it ended."""
     _step_back()
     job = Job.model_validate_json((folder / _JOB).read_bytes())
+    book = open_book(read_settings()) if names_a_store() else None
     with (folder / _RESULT).open("wb") as result, (folder / _OUTPUT).open("wb") as output:
         arguments = [str(folder / "files") if argument == FILES else argument for argument in job.arguments]
         command = [sys.executable, "-m", "app", *arguments]
-        done = subprocess.run(command, cwd=ROOT, stdout=result, stderr=output, pass_fds=[lock], check=False)  # noqa: S603
-        status = done.returncode
+        process = subprocess.Popen(command, cwd=ROOT, stdout=result, stderr=output, pass_fds=[lock])  # noqa: S603
+        status = _wait(process, folder, job, book)
     _write(folder, job.model_copy(update={"exit_status": status, "ended": now()}))
+    if book is not None:
+        book.tell(job.id, described(folder.parent.parent, read_job(folder.parent.parent, job.id)), is_over=True)
+
+
+def _wait(process: "subprocess.Popen[bytes]", folder: Path, job: Job, book: JobBook | None) -> int:
+    """Until the command ends; where there are other sites, let them know how it goes, and end it where they want to."""
+    models_dir = folder.parent.parent
+    while True:
+        try:
+            return process.wait(None if book is None else BEAT_S)
+        except subprocess.TimeoutExpired:
+            if book is not None and book.tell(job.id, described(models_dir, job)):
+                _write(folder, job.model_copy(update={"cancelled": True}))
+                book.tell(job.id, {**described(models_dir, job), "state": "cancelled"}, is_over=True)
+                os.killpg(0, signal.SIGKILL)  # this process too: the session is the job's own
 
 
 def _step_back() -> None:

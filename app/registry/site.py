@@ -19,6 +19,7 @@ from app.config import Settings
 from app.errors import ModelError, PublicError
 from app.registry.documents import Moved
 from app.registry.files import remove_whole, write_file, written_whole
+from app.registry.job_book import open_book
 from app.registry.manifest import is_key
 from app.registry.sharing import ChangedElsewhere, attach
 from app.registry.state import STATE, State, complete_versions, locked
@@ -201,6 +202,7 @@ def open_site(settings: Settings) -> Site | None:
         return None
     site = Site(settings.models_dir, open_store(settings))
     attach(settings.models_dir, site)
+    open_book(settings)
     return site
 
 

@@ -16,6 +16,7 @@ from flask import Blueprint, Response, current_app, request
 from app.config import Settings
 from app.errors import BadParameter, Busy, NotFound
 from app.registry import jobs
+from app.registry.all_jobs import find_described
 from app.registry.job_log import Line, read_lines
 from app.registry.jobs import Job
 from app.web.guard import check_admin
@@ -26,6 +27,7 @@ MOST_STREAMS = 8
 """At once, in one worker."""
 HEARTBEAT_S = 5.0
 _POLL_S = 0.2
+_ELSEWHERE_POLL_S = 1.0
 IS_STOPPING = "is_stopping"
 """Extension: whether the server is about to stop, as `gunicorn.conf.py` tells it."""
 
@@ -39,11 +41,16 @@ def events(job_id: str) -> Response:
     """What the job does from here on, or from the id `after` on; the browser itself sends that as `Last-Event-ID`."""
     after = _offset(request.headers.get("Last-Event-ID") or request.args.get("after") or "0")
     settings: Settings = current_app.extensions["settings"]
-    job = jobs.read_job(settings.models_dir, job_id)
+    about = find_described(settings.models_dir, job_id)
     if not _places.acquire(blocking=False):
         raise Busy(retry_after_s=2)
     is_stopping = current_app.extensions.get(IS_STOPPING, lambda: False)
-    stream = Response(_stream(settings.models_dir, job, after, is_stopping), mimetype="text/event-stream")
+    try:
+        job = jobs.read_job(settings.models_dir, job_id)
+        told = _stream(settings.models_dir, job, after, is_stopping)
+    except NotFound:
+        told = _stream_from_elsewhere(settings.models_dir, about["id"], is_stopping)
+    stream = Response(told, mimetype="text/event-stream")
     stream.call_on_close(_places.release)
     stream.headers["Cache-Control"] = "no-store"
     stream.headers["X-Accel-Buffering"] = "no"
@@ -71,6 +78,20 @@ def _stream(models_dir: Path, job: Job, offset: int, is_stopping: Callable[[], b
             if reached == offset:
                 time.sleep(_POLL_S)
             offset = reached
+
+
+def _stream_from_elsewhere(models_dir: Path, job_id: str, is_stopping: Callable[[], bool]) -> Iterator[str]:
+    """Of a job that another site runs: its end alone, since its log lies there."""
+    ends = time.monotonic() + STREAM_S
+    yield ": here\n\n"
+    with suppress(NotFound):
+        while time.monotonic() < ends and not is_stopping():
+            about = find_described(models_dir, job_id)
+            if about["state"] != "running":
+                yield _end(about, 0)
+                return
+            yield ": still here\n\n"
+            time.sleep(_ELSEWHERE_POLL_S)
 
 
 def _message(line: Line) -> str:

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, current_app, jsonify, send_file
 
 from app.config import Settings
 from app.registry import jobs
+from app.registry.all_jobs import cancel_anywhere, find_described, list_described
 from app.registry.catalog import BUILT_IN
 from app.registry.library import check_not_base, find_version, read_mode
 from app.web.bodies import read_json
@@ -67,22 +68,19 @@ def get_files(job_id: str) -> Response:
 @blueprint.get("/jobs")
 def list_jobs() -> Response:
     """The jobs that are remembered, the newest first."""
-    models_dir = _settings().models_dir
-    return jsonify({"jobs": [jobs.described(models_dir, job) for job in jobs.list_jobs(models_dir)]})
+    return jsonify({"jobs": list_described(_settings().models_dir)})
 
 
 @blueprint.get("/jobs/<job_id>")
 def get_job(job_id: str) -> Response:
     """One job, its answer once it is done, and the end of its output."""
-    models_dir = _settings().models_dir
-    return jsonify(jobs.described(models_dir, jobs.read_job(models_dir, job_id)))
+    return jsonify(find_described(_settings().models_dir, job_id))
 
 
 @blueprint.delete("/jobs/<job_id>")
 def cancel_job(job_id: str) -> Response:
     """End a job that runs."""
-    models_dir = _settings().models_dir
-    jobs.cancel(models_dir, jobs.read_job(models_dir, job_id))
+    cancel_anywhere(_settings().models_dir, job_id)
     return get_job(job_id)
 
 

@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 from app.config import Settings
 from app.feedback.database import Database
 from app.feedback.migrations import migrate
+from app.registry import job_book
 from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Title
 from app.registry.sharing import attach
 from app.registry.site import Site, open_site
@@ -124,6 +125,7 @@ def new_place(shared_settings: dict[str, str], tmp_path: Path) -> Iterator[Calla
     yield make
     for models in made:
         attach(models, None)
+        job_book._books.pop(models.resolve(), None)
 
 
 @pytest.fixture

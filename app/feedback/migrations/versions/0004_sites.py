@@ -18,7 +18,6 @@ def upgrade() -> None:
     op.create_table(
         "site_jobs",
         sa.Column("id", sa.String(32), primary_key=True),
-        sa.Column("site", sa.String(32), nullable=False),
         sa.Column("mode", sa.String(64), nullable=False),
         sa.Column("started", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen", sa.DateTime(timezone=True), nullable=False),
