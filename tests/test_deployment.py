@@ -153,8 +153,10 @@ def test_the_tests_install_only_what_is_missing(maker: Maker) -> None:
     assert done.returncode == 0, done.stderr
     asked = (maker.folder / "asked").read_text()
     assert "chromium" in asked
+    assert "redis-server" in asked
     assert "postgresql" not in asked
-    (tools / "chromium").symlink_to("/bin/true")
+    for name in ("chromium", "redis-server"):
+        (tools / name).symlink_to("/bin/true")
     (maker.folder / "asked").unlink()
     maker("services", PATH=str(tools))
     assert not (maker.folder / "asked").exists()
