@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -23,7 +23,7 @@ from app.config import available_cores
 from bench import pictures
 from bench.clusters import cluster, deploy, replicas
 from bench.contenders import wanwu
-from bench.load import encode, measure
+from bench.load import WARM_UP_S, encode, measure
 from bench.results import machine
 from bench.servers import Server, resnet18_weights, running
 
@@ -34,12 +34,15 @@ ROUNDS = 5
 
 @dataclass
 class Figures:
-    """Of each round: milliseconds of a lone caller, and requests a second and milliseconds with `CALLERS`."""
+    """Of each round: milliseconds of a lone caller; requests a second and milliseconds with `CALLERS`; and the
+    milliseconds of a core that a request then takes of the web processes with their decoders, and of the replicas."""
 
     lone_p50: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     p50: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
+    web_ms: list[float] = field(default_factory=list)
+    replica_ms: list[float] = field(default_factory=list)
 
     def medians(self) -> dict[str, float]:
         """One number each."""
@@ -50,13 +53,37 @@ def look(server: Server, request: bytes, seconds: float, figures: Figures) -> No
     """One round of one server."""
     with server.awake():
         lone = asyncio.run(measure(server.port, request, 1, seconds / 2))
+        before = _used_ms(_group(server.process.pid)), _used_ms(replicas())
         crowd = asyncio.run(measure(server.port, request, CALLERS, seconds))
+        after = _used_ms(_group(server.process.pid)), _used_ms(replicas())
     if lone.errors or crowd.errors:
         raise SystemExit(f"{server.name}: {lone.errors + crowd.errors} requests failed")
     figures.lone_p50.append(median(lone.latencies_ms))
     figures.rate.append(len(crowd.latencies_ms) / crowd.seconds)
     figures.p50.append(median(crowd.latencies_ms))
     figures.p99.append(float(np.percentile(crowd.latencies_ms, 99)))
+    answers = len(crowd.latencies_ms) * (crowd.seconds + WARM_UP_S) / crowd.seconds  # what warms up is not counted
+    figures.web_ms.append((after[0] - before[0]) / answers)
+    figures.replica_ms.append((after[1] - before[1]) / answers)
+
+
+def _group(leader: int) -> list[int]:
+    """The processes of a server."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getpgid(int(folder.name)) == leader:
+                found.append(int(folder.name))
+    return found
+
+
+def _used_ms(processes: Sequence[int]) -> float:
+    """The time of a core that they have taken so far, in milliseconds."""
+    ticks = 0
+    for process in processes:
+        with suppress(OSError):
+            ticks += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def pin(cores: list[int]) -> None:
@@ -107,7 +134,7 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     found = {f"{count}": compare(count, seconds) for count in REPLICAS}
     print(f"{available_cores()} cores; {CALLERS} callers; medians of {ROUNDS} rounds")
-    print(f"{'':>20}{'lone p50':>10}{'a second':>10}{'p50':>10}{'p99':>10}")
+    print(f"{'':>20}{'lone p50':>10}{'a second':>10}{'p50':>10}{'p99':>10}{'web ms':>10}{'replica ms':>12}")
     for pair in found.values():
         for name, figures in pair.items():
             print(f"{name:>20}" + "".join(f"{value:>10.1f}" for value in figures.values()))
