@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.config import ROOT, names_a_store, read_settings, set_library_defaults
+from app.cluster.option import ray_option
+from app.config import ROOT, Settings, names_a_store, read_settings, set_library_defaults
 from app.errors import OperatorError, PublicError
+
+if TYPE_CHECKING:  # --help does not wait for torch
+    from app.serving.mode import Mode
 
 LAZY = {
     "models": "app.models_commands:models",
@@ -24,6 +29,9 @@ LAZY = {
     "deploy": "app.cluster.deploy_command:deploy_command",
 }
 """Commands of other files, imported only when they are asked for: serving must not need what training needs."""
+
+_OF_A_CLUSTER = ("ray", "pyarrow")
+"""Packages that only --ray needs."""
 
 _OPERATORS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 """A disk that is full, or not to be written to: nothing that a traceback would help with."""
@@ -56,6 +64,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (OperatorError, PublicError) as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if error.name not in _OF_A_CLUSTER:
+                raise
+            raise click.ClickException(
+                f"A cluster needs more than serving ({error.name} is missing): pip install -r requirements-cluster.txt"
+            ) from error
         except OSError as error:
             if error.errno not in _OPERATORS_ERRORS:
                 raise
@@ -111,40 +125,86 @@ def fetch_weights(network: str, url: str | None) -> None:
     click.echo(f"{found.name} {found.version} ({found.origin}), sha256 {found.sha256}")
 
 
+class _Place(click.Path):
+    """A path that exists, or an address such as s3://bucket/folder, which only a cluster reads."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """The path as a string; an address as it is."""
+        return value if "://" in value else super().convert(value, param, ctx)
+
+
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, required=True, type=_Place(exists=True))
 @click.option("--mode", default="imagenet", show_default=True)
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="Below it the answer is unknown. Default: the mode's own."
 )
 @click.option("--top-k", type=click.IntRange(1, 10), default=3, show_default=True)
 @click.option(
-    "--format", "format_", type=click.Choice(["csv", "jsonl"]), help="Default: by the output's name, else csv."
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "jsonl", "parquet"]),
+    help="Default: by the output's name, else csv; with --ray: jsonl or parquet, which is the default.",
 )
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; resumes what it holds."
+    "--output", "-o", help="Where to write; resumes what it holds. A file; with --ray a folder or an address (s3://…)."
 )
+@ray_option
 def classify(
-    paths: tuple[Path, ...], mode: str, threshold: float | None, top_k: int, format_: str | None, output: Path | None
+    paths: tuple[str, ...],
+    mode: str,
+    threshold: float | None,
+    top_k: int,
+    format_: str | None,
+    output: str | None,
+    ray_address: str | None,
 ) -> None:
-    """Recognise whole folders: a line a picture, to CSV or JSON lines; files that cannot be read are reported."""
-    from app.photos.files import find_pictures
-    from app.registry.catalog import ENSEMBLE_MODE
-    from app.serving.classify import Choice, classify_files
-    from app.serving.manager import ModelManager
+    """Recognise whole folders: a line a picture, to CSV or JSON lines; files that cannot be read are reported.
 
+    With --ray, PATHS may be addresses of stores, and the output is a folder of Parquet or JSON lines.
+    """
+    from app.serving.classify import Choice
+
+    _check_output(paths, format_, output, ray_address)
     settings = read_settings()
-    manager = ModelManager(settings)
-    manager.load()
-    if mode == ENSEMBLE_MODE:
-        manager.load_ensemble()
-    chosen = manager.mode(mode)
-    kind = format_ or ("jsonl" if output and output.suffix in (".jsonl", ".ndjson") else "csv")
+    chosen = _served(mode, settings)
     choice = Choice(
         chosen, chosen.threshold if threshold is None else threshold, top_k, settings.max_pixels, settings.torch_threads
     )
-    counts = classify_files(find_pictures(paths), choice, kind, output)
+    if ray_address and output:
+        from app.cluster.bulk import classify_on
+        from app.cluster.parts import Parts
+
+        counts = classify_on(ray_address, paths, choice, Parts(output, format_ or "parquet"))
+    else:
+        from app.photos.files import find_pictures
+        from app.serving.classify import classify_files
+
+        kind = format_ or ("jsonl" if output and output.endswith((".jsonl", ".ndjson")) else "csv")
+        counts = classify_files(find_pictures(map(Path, paths)), choice, kind, Path(output) if output else None)
     click.echo(counts.sentence(), err=True)
+
+
+def _served(key: str, settings: Settings) -> "Mode":
+    """The mode as the server would load it. Raises UnknownMode."""
+    from app.registry.catalog import ENSEMBLE_MODE
+    from app.serving.manager import ModelManager
+
+    manager = ModelManager(settings)
+    manager.load()
+    if key == ENSEMBLE_MODE:
+        manager.load_ensemble()
+    return manager.mode(key)
+
+
+def _check_output(paths: tuple[str, ...], kind: str | None, output: str | None, ray_address: str | None) -> None:
+    """Raises click.UsageError: one machine cannot do what only a cluster can, or the other way about."""
+    if ray_address and (output is None or kind == "csv"):
+        raise click.UsageError("With --ray, name an --output folder or address; its --format is parquet or jsonl.")
+    if not ray_address and (kind == "parquet" or any("://" in place for place in (*paths, output or ""))):
+        raise click.UsageError("Parquet, and addresses such as s3://bucket/folder, need a cluster: --ray ADDRESS.")
+    if not ray_address and output and Path(output).is_dir():
+        raise click.UsageError(f"{output} is a folder: without --ray, name a file.")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

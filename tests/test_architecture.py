@@ -58,6 +58,11 @@ def test_nothing_that_serves_imports_training_or_export() -> None:
             assert not any(name.startswith(("app.training", "app.export")) for name in imports(path)), path
 
 
+def test_only_the_cluster_s_room_imports_ray_and_pyarrow() -> None:
+    users = {room(path) for path in FILES if {name.split(".")[0] for name in imports(path)} & {"ray", "pyarrow"}}
+    assert users <= {"cluster"}
+
+
 def test_only_config_reads_the_environment() -> None:
     allowed = {"config.py", "metrics.py"}  # metrics: prometheus_client's own variable, which gunicorn.conf.py sets
     for path in FILES:

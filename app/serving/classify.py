@@ -5,7 +5,7 @@ import json
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,11 @@ from app.serving.mode import Mode
 COLUMNS = ("path", "mode", "version", "unknown", "label", "label_zh", "confidence", "top", "error")
 _AHEAD = 2 * MAX_BATCH
 """How many pictures are on their way for each thread: enough to keep it busy, few enough to bound memory."""
+
+Row = dict[str, Any]
+"""What is said of one picture, by the names of `COLUMNS`; `error` is a RequestError's code, or None."""
+Fetch = Callable[[str], Callable[[], bytes]]
+"""Told that a picture is next, by its path; what it returns gives the bytes, or raises OSError or UnreadableImage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def classify_files(pictures: Sequence[Path], choice: Choice, kind: str, output: 
         click.progressbar(length=len(waiting), label=choice.mode.key, file=sys.stderr) as bar,
         closing(Batcher(choice.threads)) as batcher,
     ):
-        for answer in _answers(waiting, choice, batcher):
+        for answer in rows_of(map(str, waiting), choice, batcher):
             write(answer)
             counts.done += answer["error"] is None
             counts.bad += answer["error"] is not None
@@ -76,30 +81,35 @@ def classify_files(pictures: Sequence[Path], choice: Choice, kind: str, output: 
     return counts
 
 
-def _answers(pictures: Iterable[Path], choice: Choice, batcher: Batcher) -> Iterator[dict[str, Any]]:
-    """The answers in the pictures' order; so many are on their way that no core waits."""
-    remaining = iter(pictures)
-    ahead: deque[tuple[Path, Future[Answer]]] = deque()
+def from_disk(path: str) -> Callable[[], bytes]:
+    """The `Fetch` of files on this machine."""
+    return Path(path).read_bytes
+
+
+def rows_of(paths: Iterable[str], choice: Choice, batcher: Batcher, fetch: Fetch = from_disk) -> Iterator[Row]:
+    """The rows in the paths' order; so many are on their way that no core waits."""
+    remaining = iter(paths)
+    ahead: deque[tuple[str, Future[Answer]]] = deque()
     while True:
         for path in islice(remaining, _AHEAD * choice.threads - len(ahead)):
-            ahead.append((path, batcher.submit(choice.mode, partial(_decode, path, choice), math.inf)))
+            ahead.append((path, batcher.submit(choice.mode, partial(_decode, fetch(path), choice), math.inf)))
         if not ahead:
             return
         yield _row(*ahead.popleft(), choice)
 
 
-def _decode(path: Path, choice: Choice) -> Decoded:
+def _decode(read: Callable[[], bytes], choice: Choice) -> Decoded:
     try:
-        data = path.read_bytes()
+        data = read()
     except OSError as error:
         raise UnreadableImage from error
     return decoded(data, choice.mode, choice.max_pixels)
 
 
-def _row(path: Path, future: "Future[Answer]", choice: Choice) -> dict[str, Any]:
+def _row(path: str, future: "Future[Answer]", choice: Choice) -> Row:
     mode = choice.mode
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(path=str(path), mode=mode.key, version=mode.model.version)
+    row: Row = dict.fromkeys(COLUMNS)
+    row.update(path=path, mode=mode.key, version=mode.model.version)
     try:
         row.update(_decided(future.result().opinion, choice))
     except RequestError as error:
@@ -107,7 +117,7 @@ def _row(path: Path, future: "Future[Answer]", choice: Choice) -> dict[str, Any]
     return row
 
 
-def _decided(opinion: Opinion, choice: Choice) -> dict[str, Any]:
+def _decided(opinion: Opinion, choice: Choice) -> Row:
     decision = decide(opinion, choice.threshold, choice.top_k)
     labels = choice.mode.labels
     top = [
@@ -149,7 +159,7 @@ def _writer(output: Path | None, kind: str) -> Iterator[Any]:
     if kind == "csv" and is_new:
         table.writeheader()
 
-    def write(answer: dict[str, Any]) -> None:
+    def write(answer: Row) -> None:
         if kind == "jsonl":
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
         else:
