@@ -42,8 +42,7 @@ class Store:
         """Put a version there, its manifest last."""
         target = self._folder(mode, version, digest)
         with answering():
-            if self._has_folders:
-                self._fs.makedirs(target, exist_ok=True)
+            self._make_folder(target)
             for path in sorted(files_of(folder), key=lambda path: path.name == MANIFEST):
                 self._fs.put_file(str(path), f"{target}/{path.name}")
 
@@ -60,6 +59,7 @@ class Store:
                 for name in names:
                     self._fs.get_file(name, str(folder / Path(name).name))
             except FileNotFoundError as error:
+                self._check_there()
                 raise ModelError(f"the store has not all of the version {version} of {mode}") from error
         if digest_of(folder) != digest:
             raise ModelError(f"the version {version} of {mode} is damaged in the store: its SHA-256 differs")
@@ -73,8 +73,7 @@ class Store:
         """As `sharing.Site.put`."""
         path = f"{self._root}/{name}"
         with answering():
-            if self._has_folders:
-                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folder(path.rpartition("/")[0])
             self._fs.pipe_file(path, content)
 
     def get(self, name: str) -> bytes | None:
@@ -83,6 +82,7 @@ class Store:
             try:
                 content: bytes = self._fs.cat_file(f"{self._root}/{name}")
             except FileNotFoundError:
+                self._check_there()
                 return None
         return content
 
@@ -97,8 +97,21 @@ class Store:
             try:
                 found = self._fs.ls(f"{self._root}/{folder}", detail=True, refresh=True)
             except FileNotFoundError:
+                self._check_there()
                 return {}
             return {str(one["name"]).rpartition("/")[2]: _moment(one) for one in found if one["type"] == "file"}
+
+    def _make_folder(self, path: str) -> None:
+        if self._has_folders:
+            self._check_there()
+            self._fs.makedirs(path, exist_ok=True)
+
+    def _check_there(self) -> None:
+        """The bucket, or the store's own folder, is the operator's to make: without it nobody knows what is there."""
+        if not self._has_folders:
+            self._fs.call_s3("head_bucket", Bucket=self._root.partition("/")[0])
+        elif not self._fs.isdir(self._root):
+            raise FileNotFoundError(f"the folder {self._root} is not there: is it mounted?")
 
     def _folder(self, mode: str, version: str, digest: str) -> str:
         return f"{self._root}/versions/{mode}/{version}/{digest}"

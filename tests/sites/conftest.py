@@ -105,6 +105,7 @@ def shared_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str,
     database = Database(url)
     migrate(database)
     database.close()
+    (tmp_path / "store").mkdir()
     return {"models_store": f"file://{tmp_path}/store", "database_url": url}
 
 

@@ -101,6 +101,18 @@ def test_another_site_s_file_that_has_no_row_yet_is_left_alone(
     assert in_store(here.models).keys() == {kept(cat).sha256}
 
 
+def test_where_the_store_is_another_than_it_was_nothing_is_taken_for_lost(
+    here: Place, there: Place, database: Database, cat: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(database, there.models, said(1), kept(cat.rotate(90)))
+    save(database, here.models, said(2), kept(cat))
+    monkeypatch.setattr(there.site._store, "_root", "no-such-bucket-and-no-such-folder/wanwu")
+    with pytest.raises(NotSaved):
+        prune(database, there.models, 30)
+    with database.session() as session:
+        assert session.query(Correction).filter(Correction.picture.is_(None)).count() == 0
+
+
 class TestOnS3:
     @pytest.fixture
     def shared_settings(self, bucket: str) -> dict[str, str]:

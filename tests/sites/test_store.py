@@ -1,7 +1,7 @@
 """Two `models/` on one store: what one site does the other has, two at once do not undo each other, nothing is half."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -10,12 +10,16 @@ import pytest
 
 from app.config import Settings
 from app.errors import ConfigError, ModelError
+from app.feedback.database import Database
+from app.feedback.migrations import migrate
+from app.registry import job_book
 from app.registry import site as site_module
 from app.registry.documents import Moved
 from app.registry.library import delete_version, read_mode
-from app.registry.sharing import ChangedElsewhere, StoreAway
+from app.registry.sharing import ChangedElsewhere, StoreAway, attach
 from app.registry.site import open_site, read_record
 from app.registry.state import activate, complete_versions, new_trial, read_state, set_threshold, set_trial
+from tests.databases import postgresql_server
 from tests.sites.conftest import S3, Place
 
 
@@ -195,6 +199,60 @@ def test_a_store_without_conditional_writes_and_without_postgresql_is_refused_in
         open_site(Settings(models_dir=tmp_path, models_store="nonsense://there"))
     with pytest.raises(ConfigError, match="MODELS_STORE needs another package"):
         open_site(Settings(models_dir=tmp_path, models_store="gs://there"))
+
+
+class TestOnAFolder:
+    def test_while_postgresql_is_away_the_cache_stays_and_changes_are_refused(
+        self, tmp_path: Path, new_sites: Callable[..., tuple[Place, Place]]
+    ) -> None:
+        with postgresql_server() as server:
+            here, there = new_sites(server.new_database())
+            here.write("v1")
+            here.write("v2")
+            there.site.follow()
+            server.stop()
+            with pytest.raises(StoreAway):
+                activate(there.models / "birds", "v2", action="promote", by="ann", why="")
+            assert read_state(there.models / "birds").active == "v1"
+            server.start()
+            activate(there.models / "birds", "v2", action="promote", by="ann", why="")
+            here.site.follow()
+        assert read_state(here.models / "birds").active == "v2"
+
+    def test_a_folder_that_is_not_mounted_is_not_made_on_this_disk(
+        self, tmp_path: Path, postgresql: Callable[[], str], new_sites: Callable[..., tuple[Place, Place]]
+    ) -> None:
+        here, there = new_sites(postgresql())
+        here.write("v1")
+        (tmp_path / "store").rename(tmp_path / "elsewhere")
+        with pytest.raises(StoreAway):
+            there.write("v2")
+        assert not (tmp_path / "store").exists()
+        assert complete_versions(there.models / "birds").keys() <= {"v1"}
+
+    @pytest.fixture
+    def new_sites(self, tmp_path: Path) -> Iterator[Callable[[str], tuple[Place, Place]]]:
+        """Two sites on a folder and the database of that address."""
+        folders = [tmp_path / "here", tmp_path / "there"]
+
+        def make(url: str) -> tuple[Place, Place]:
+            database = Database(url)
+            migrate(database)
+            database.close()
+            (tmp_path / "store").mkdir()
+            places = []
+            for folder in folders:
+                folder.mkdir()
+                settings = Settings(models_dir=folder, models_store=f"file://{tmp_path}/store", database_url=url)
+                site = open_site(settings)
+                assert site is not None
+                places.append(Place(settings, site))
+            return places[0], places[1]
+
+        yield make
+        for folder in folders:
+            attach(folder, None)
+            job_book._books.pop(folder.resolve(), None)
 
 
 class TestOnS3:

@@ -1,6 +1,8 @@
 """Two real servers, each with its own `models/`, on one S3 store and one PostgreSQL: together they are as one."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -20,7 +22,7 @@ from app.registry.state import activate, read_state
 from app.serving.served import served_mode
 from tests.conftest import write_head
 from tests.databases import PostgreSQL, postgresql_server
-from tests.running import post, serving
+from tests.running import ROOT, clean_environment, post, serving
 from tests.sites.conftest import S3
 
 pytestmark = pytest.mark.slow
@@ -50,7 +52,7 @@ class Sites(NamedTuple):
     here: Served
     there: Served
     database: PostgreSQL
-    url: str
+    shared: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def sites(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
         more = {"ADMIN_LOOPBACK": "1", "TORCH_THREADS": "1", "RATE_LIMIT": "100000/minute", **s3.environment()}
         ports = [stack.enter_context(serving(folder, **shared, **more)) for folder in folders]
         here, there = (Served(port, folder) for port, folder in zip(ports, folders, strict=True))
-        yield Sites(here, there, database, shared["DATABASE_URL"])
+        yield Sites(here, there, database, shared)
 
 
 def until(is_so: Callable[[], bool], seconds: float) -> float:
@@ -194,3 +196,14 @@ def test_the_database_away_for_twenty_seconds_costs_no_answer(sites: Sites, cat_
     assert failed == []
     assert max(took) < 10
     correct(sites.there, uuid.uuid4().hex)
+
+
+def test_the_command_line_at_a_site_sees_and_changes_what_all_have(sites: Sites, s3: S3, tmp_path: Path) -> None:
+    settings = read_state(sites.here.models / "birds")
+    other = next(name for name in ("v1", "v2", "v3") if name != settings.active and name in settings.served())
+    environment = clean_environment() | s3.environment() | {"MODELS_DIR": str(tmp_path), **sites.shared}
+    rolled_back = [sys.executable, "-m", "app", "models", "rollback", "birds", "--to", other]
+    subprocess.run(rolled_back, cwd=ROOT, env=environment, check=True)  # an empty cache: another machine
+    assert read_state(tmp_path / "birds").active == other
+    for site in (sites.here, sites.there):
+        until(lambda site=site: read_state(site.models / "birds").active == other, FOLLOWED_S)  # type: ignore[misc]
