@@ -10,6 +10,7 @@ import click
 
 from app.class_command import add_class_command
 from app.config import read_settings
+from app.errors import ConfigError
 from app.threshold_command import threshold_command
 from app.training.promote_command import promote_command
 from app.training.versions_command import compare_command
@@ -168,6 +169,19 @@ def delete_command(name: str, why: str, as_json: bool) -> None:
     mode, _, version = name.partition("@")
     delete_version(read_settings().models_dir, mode, version, by=getpass.getuser(), why=why)
     click.echo(_json({"deleted": name}) if as_json else f"{name} is deleted.")
+
+
+@models.command("share")
+def share_command() -> None:
+    """Put every mode into the store of all sites (MODELS_STORE) that it does not have yet."""
+    settings = read_settings()
+    from app.registry.site import open_site
+
+    site = open_site(settings)
+    if site is None:
+        raise ConfigError("The setting MODELS_STORE is not set: there is no store to share anything through.")
+    shared = site.share()
+    click.echo(f"Shared: {', '.join(shared)}." if shared else "The store has every mode that is here.")
 
 
 def _json(content: object) -> str:

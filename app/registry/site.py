@@ -22,7 +22,7 @@ from app.registry.files import remove_whole, write_file, written_whole
 from app.registry.job_book import open_book
 from app.registry.manifest import is_key
 from app.registry.sharing import ChangedElsewhere, attach
-from app.registry.state import STATE, State, complete_versions, locked
+from app.registry.state import STATE, State, complete_versions, history_of, locked
 from app.registry.store import Store, answering, digest_of, open_store
 
 LOG = logging.getLogger(__name__)
@@ -83,6 +83,23 @@ class Site:
             except ModelError as error:
                 LOG.warning("mode %s cannot follow the store: %s", mode, error)
             self._troubles[mode] = (tag, time.monotonic() + _AGAIN_S)
+
+    def share(self) -> list[str]:
+        """Put into the store what was here before there was one: every mode that it does not have. Which those were.
+
+        Raises:
+            StoreAway: the store does not answer. ChangedElsewhere: another site shares the same mode at this moment.
+        """
+        shared = []
+        for mode_folder in sorted(self._models_dir.glob("[!.]*/")):
+            if not is_key(mode_folder.name) or not complete_versions(mode_folder):
+                continue
+            with locked(mode_folder):
+                change = self.changing(mode_folder)
+                if change.tag is None:
+                    change.publish(history_of(mode_folder).model_dump_json())
+                    shared.append(mode_folder.name)
+        return shared
 
     def changing(self, mode_folder: Path) -> "_Change":
         """As `sharing.Site.changing`."""

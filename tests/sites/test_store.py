@@ -162,6 +162,22 @@ def test_a_site_that_had_a_mode_before_it_had_a_store_shares_it_with_its_first_c
     assert complete_versions(there.models / "birds").keys() == {"v1", "v2"}
 
 
+def test_what_was_here_before_the_store_is_shared_at_a_word_and_not_twice(
+    here: Place, there: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as alone:
+        alone.setattr("app.registry.state.site_of", lambda _: None)
+        for mode in ("birds", "fish"):
+            here.write("v1", 1.0, mode)
+    here.write("v1", 1.0, "trees")
+    assert here.site.share() == ["birds", "fish"]
+    assert here.site.share() == []
+    there.site.follow()
+    for mode in ("birds", "fish", "trees"):
+        assert read_state(there.models / mode) == read_state(here.models / mode)
+    assert there.site.share() == []
+
+
 def test_another_version_of_a_name_that_was_never_shared_is_put_aside_and_not_lost(
     here: Place, there: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
