@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.feedback.tables import Picture
 from app.registry.files import write_file
-from app.registry.sharing import site_at
+from app.registry.sharing import Site, site_at
 from app.registry.state import locked, now
 from app.vision.keeping import Kept
 from app.vision.look import HASH_SIDE, MOST_BITS, Bits
@@ -45,7 +45,7 @@ def find_picture(models_dir: Path, sha256: str) -> Path | None:
     path = path_of(models_dir, sha256)
     if path.is_file():
         return path
-    site = site_at(models_dir)
+    site = _site(models_dir)
     jpeg = site.get(_in_store(sha256)) if site else None
     if jpeg is None or hashlib.sha256(jpeg).hexdigest() != sha256:
         return None
@@ -56,7 +56,7 @@ def find_picture(models_dir: Path, sha256: str) -> Path | None:
 
 def is_kept(models_dir: Path, sha256: str) -> bool:
     """Whether the file of a picture that has a row is there; of a store that is believed, since asking it is slow."""
-    return site_at(models_dir) is not None or path_of(models_dir, sha256).is_file()
+    return _site(models_dir) is not None or path_of(models_dir, sha256).is_file()
 
 
 def remove_files(models_dir: Path, hashes: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ def remove_files(models_dir: Path, hashes: Iterable[str]) -> None:
     Raises:
         StoreAway: there is a store, and it does not answer; the next sweep of any site removes them.
     """
-    site = site_at(models_dir)
+    site = _site(models_dir)
     for sha256 in hashes:
         path_of(models_dir, sha256).unlink(missing_ok=True)
         if site is not None:
@@ -74,9 +74,15 @@ def remove_files(models_dir: Path, hashes: Iterable[str]) -> None:
 
 def in_store(models_dir: Path) -> dict[str, datetime]:
     """The pictures in the store by hash, with the time of each; nothing where there is no store. Raises StoreAway."""
-    site = site_at(models_dir)
+    site = _site(models_dir)
     found = site.names(_STORED) if site else {}
     return {name.removesuffix(".jpg"): moment for name, moment in found.items()}
+
+
+def _site(models_dir: Path) -> Site | None:
+    """The site whose store the pictures lie in, too; a database of its own knows only its own pictures."""
+    site = site_at(models_dir)
+    return site if site is not None and site.shares_records else None
 
 
 def _in_store(sha256: str) -> str:
@@ -86,7 +92,7 @@ def _in_store(sha256: str) -> str:
 def write_picture(models_dir: Path, kept: Kept) -> bool:
     """Put the file in place, whole; says whether it was not there before. Raises OSError, and StoreAway."""
     path = path_of(models_dir, kept.sha256)
-    site = site_at(models_dir)
+    site = _site(models_dir)
     if site is not None:  # even where it is here: another site may have forgotten it
         site.put(_in_store(kept.sha256), kept.jpeg)
     if path.exists():

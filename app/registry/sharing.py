@@ -36,7 +36,9 @@ class Change(Protocol):
 
 
 class Site(Protocol):
-    """One `models/` among several."""
+    """One `models/` among several. `shares_records`: whether their database is one, too, and not each site's own."""
+
+    shares_records: bool
 
     def changing(self, mode_folder: Path) -> Change:
         """Bring a mode up to date, and begin to change it. Only under the mode's lock.

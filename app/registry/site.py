@@ -58,8 +58,9 @@ class Record(BaseModel):
 class Site:
     """The modes under `models_dir` and the store. Each method that changes one is called under that mode's lock."""
 
-    def __init__(self, models_dir: Path, store: Store) -> None:
+    def __init__(self, models_dir: Path, store: Store, *, shares_records: bool) -> None:
         self._models_dir, self._store = models_dir, store
+        self.shares_records = shares_records
         self._troubles: dict[str, tuple[str, float]] = {}
         """By mode: with which document there was one, and when to look at it again."""
 
@@ -217,9 +218,9 @@ def open_site(settings: Settings) -> Site | None:
     """
     if settings.models_store is None:
         return None
-    site = Site(settings.models_dir, open_store(settings))
+    book = open_book(settings)
+    site = Site(settings.models_dir, open_store(settings), shares_records=book is not None)
     attach(settings.models_dir, site)
-    open_book(settings)
     return site
 
 

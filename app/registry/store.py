@@ -24,9 +24,9 @@ from app.vision.download import sha256_of
 _S3_OPTIONS = {
     "use_listings_cache": False,
     "skip_instance_cache": True,
-    "config_kwargs": {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}},
+    "config_kwargs": {"connect_timeout": 2, "read_timeout": 10, "retries": {"max_attempts": 0}},
 }
-_AGAIN = 3
+_AGAIN = 2
 """How often s3fs asks where a connection breaks off."""
 
 

@@ -98,13 +98,13 @@ def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReque
 
 @pytest.fixture(params=["s3", "file"])
 def shared_settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """What all sites set alike: an S3 store, which knows conditional writes, or a shared folder and PostgreSQL."""
-    if request.param == "s3":
-        return {"models_store": f"s3://{request.getfixturevalue('bucket')}/wanwu"}
+    """What all sites set alike: an S3 store, which knows conditional writes, or a shared folder; and PostgreSQL."""
     url: str = request.getfixturevalue("postgresql")()
     database = Database(url)
     migrate(database)
     database.close()
+    if request.param == "s3":
+        return {"models_store": f"s3://{request.getfixturevalue('bucket')}/wanwu", "database_url": url}
     (tmp_path / "store").mkdir()
     return {"models_store": f"file://{tmp_path}/store", "database_url": url}
 

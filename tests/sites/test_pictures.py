@@ -1,6 +1,7 @@
 """Pictures that people let one site keep are there at every site, and are forgotten at all of them."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import update
 
+from app.config import Settings
 from app.errors import NotSaved
 from app.feedback.accepted import accepted_pictures, count_new
 from app.feedback.corrections import save, take_back
@@ -17,15 +19,16 @@ from app.feedback.pictures import find_picture, in_store
 from app.feedback.retention import delete_everything, prune
 from app.feedback.review import decide
 from app.feedback.tables import Correction
+from app.registry.sharing import attach
+from app.registry.site import open_site
 from app.registry.state import now
 from tests.feedback.sending import files, kept, said
 from tests.sites.conftest import S3, Place
 
 
 @pytest.fixture
-def database(shared_settings: dict[str, str], tmp_path: Path) -> Iterator[Database]:
-    opened = Database(shared_settings.get("database_url", f"sqlite:///{tmp_path / 'shared.db'}"))
-    migrate(opened)
+def database(shared_settings: dict[str, str]) -> Iterator[Database]:
+    opened = Database(shared_settings["database_url"])
     yield opened
     opened.close()
 
@@ -113,11 +116,24 @@ def test_where_the_store_is_another_than_it_was_nothing_is_taken_for_lost(
         assert session.query(Correction).filter(Correction.picture.is_(None)).count() == 0
 
 
-class TestOnS3:
-    @pytest.fixture
-    def shared_settings(self, bucket: str) -> dict[str, str]:
-        return {"models_store": f"s3://{bucket}/wanwu"}
+def test_a_site_with_a_database_of_its_own_keeps_its_pictures_to_itself(
+    bucket: str, tmp_path: Path, cat: Image.Image
+) -> None:
+    settings = Settings(models_dir=tmp_path, models_store=f"s3://{bucket}/wanwu")
+    site = open_site(settings)
+    assert site is not None
+    with closing(Database(settings.database)) as own:
+        migrate(own)
+        save(own, tmp_path, said(1), kept(cat))
+        assert site.names("pictures") == {}
+        assert len(files(tmp_path)) == 1
+        prune(own, tmp_path, 30)
+        assert len(files(tmp_path)) == 1
+    attach(tmp_path, None)
 
+
+@pytest.mark.parametrize("shared_settings", ["s3"], indirect=True)
+class TestOnS3:
     def test_while_the_store_is_away_no_picture_is_kept_in_part_and_nothing_is_forgotten_in_part(
         self, here: Place, database: Database, s3: S3, cat: Image.Image
     ) -> None:
