@@ -17,8 +17,8 @@ from torch import Tensor
 from app.config import Settings, read_settings
 from app.errors import ModelError
 from app.registry.catalog import BASE_MODE, ENSEMBLE_MODE, Entry, scan
+from app.registry.sharing import StoreAway
 from app.registry.site import open_site
-from app.registry.state import locked
 from app.serving.backbone import Backbone
 from app.serving.batching import MAX_BATCH
 from app.serving.loading import Loader
@@ -113,8 +113,10 @@ class Replica:
             return ensemble
         folder = self._settings.models_dir / key / version
         if self._site is not None and not folder.is_dir():  # a node's `models/` is a cache of the store's
-            with locked(folder.parent):
-                pass  # to lock it is to bring it up to date
+            try:
+                self._site.bring(key)
+            except StoreAway:  # which does not travel
+                raise ModelError(f"{key} {version} is not here yet, and the store does not answer") from None
         if folder.is_dir():
             return self._loader.version(Entry(key, folder))
         entry = scan(self._settings.models_dir).get(key)

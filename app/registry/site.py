@@ -85,6 +85,18 @@ class Site:
                 LOG.warning("mode %s cannot follow the store: %s", mode, error)
             self._troubles[mode] = (tag, time.monotonic() + _AGAIN_S)
 
+    def bring(self, mode: str) -> None:
+        """Bring one mode up to date, now, if the store has it.
+
+        Raises:
+            StoreAway: the store does not answer. ModelError: what it holds of the mode cannot be used.
+        """
+        with answering():
+            is_there = self._store.documents.read(mode) is not None
+        if is_there:
+            with locked(self._models_dir / mode):
+                pass  # to lock it is to bring it up to date
+
     def share(self) -> list[str]:
         """Put into the store what was here before there was one: every mode that it does not have. Which those were.
 
