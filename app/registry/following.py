@@ -59,12 +59,16 @@ class Follower:
             self._thread.join()
 
     def _run(self) -> None:
+        trouble = ""
         while not self._closing.wait(FOLLOW_S):
             try:
                 if self._is_mine():
                     self.once()
-            except Exception:
-                LOG.exception("The store could not be followed; what is here goes on")
+                trouble = ""
+            except Exception as error:  # whatever it is, it must not be the last look
+                if trouble != str(error):
+                    LOG.exception("The store could not be followed; what is here goes on")
+                trouble = str(error)
         if self._door is not None:
             self._door.close()
             self._door = None

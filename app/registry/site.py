@@ -81,7 +81,7 @@ class Site:
             try:
                 with locked(self._models_dir / mode):
                     pass  # to lock it is to bring it up to date
-            except ModelError as error:
+            except (ModelError, OSError) as error:  # a full disk too: others may be smaller
                 LOG.warning("mode %s cannot follow the store: %s", mode, error)
             self._troubles[mode] = (tag, time.monotonic() + _AGAIN_S)
 

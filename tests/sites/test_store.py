@@ -1,10 +1,14 @@
 """Two `models/` on one store: what one site does the other has, two at once do not undo each other, nothing is half."""
 
+import errno
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -15,6 +19,7 @@ from app.feedback.migrations import migrate
 from app.registry import job_book
 from app.registry import site as site_module
 from app.registry.documents import Moved
+from app.registry.following import Follower
 from app.registry.library import delete_version, read_mode
 from app.registry.sharing import ChangedElsewhere, StoreAway, attach
 from app.registry.site import open_site, read_record
@@ -206,6 +211,42 @@ def test_a_temporary_models_folder_shares_nothing(here: Place, there: Place, tmp
     there.site.follow()
     assert not (there.models / "birds").exists()
     assert open_site(apart.settings) is None
+
+
+def test_a_mode_that_does_not_fit_on_the_disk_keeps_no_other_from_being_followed(
+    here: Place, there: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for mode in ("ants", "birds", "cats"):
+        here.write("v1", 1.0, mode)
+    pull = there.site._store.pull
+
+    def full(mode: str, *rest: Any) -> None:
+        if mode == "birds":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        pull(mode, *rest)
+
+    with monkeypatch.context() as small:
+        small.setattr(there.site._store, "pull", full)
+        there.site.follow()
+        there.site.follow()
+    assert [path.name for path in sorted(there.models.glob("*/v1"))] == ["v1", "v1"]
+    assert caplog.text.count("mode birds cannot follow the store: [Errno 28] No space left on device") == 1
+    assert not complete_versions(there.models / "birds")
+
+
+def test_one_process_of_a_site_follows_and_another_takes_over(here: Place, there: Place) -> None:
+    followers = [Follower(there.settings) for _ in range(2)]
+    assert [one._is_mine() for one in followers] == [True, False]
+    followers[0].start()
+    followers[0].close()
+    assert [one._is_mine() for one in reversed(followers)] == [True, False]
+    here.write("v1")
+    followers[1].start()
+    deadline = time.monotonic() + 10
+    while not complete_versions(there.models / "birds") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    followers[1].close()
+    assert complete_versions(there.models / "birds").keys() == {"v1"}
 
 
 def test_a_store_without_conditional_writes_and_without_postgresql_is_refused_in_a_sentence(tmp_path: Path) -> None:
