@@ -6,11 +6,12 @@ A store that knows conditional writes (S3: `If-Match`, `If-None-Match`) keeps th
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Protocol
-
-import psycopg
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from app.errors import ModelError
+
+if TYPE_CHECKING:
+    import psycopg
 
 _CONNECT_S = 5
 _DEAD_S = 10
@@ -158,12 +159,17 @@ def connected(url: str) -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
     """A transaction of its own connection: committed at the end, undone where the block fails.
 
     Raises:
-        psycopg.Error: the database is away, or says no.
+        ConnectionError: the database is away, or says no.
     """
+    import psycopg  # 9 MB, which one machine alone need not have
+
     options = f"-c lock_timeout={_DEAD_S}s -c statement_timeout={_DEAD_S}s"
     dead_ms = _DEAD_S * 1000
-    with psycopg.connect(url, connect_timeout=_CONNECT_S, tcp_user_timeout=dead_ms, options=options) as connection:
-        yield connection
+    try:
+        with psycopg.connect(url, connect_timeout=_CONNECT_S, tcp_user_timeout=dead_ms, options=options) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise ConnectionError(str(error)) from error
 
 
 def _code(error: OSError) -> str | None:

@@ -3,11 +3,13 @@
 import fcntl
 import logging
 import threading
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from app.config import Settings
 from app.registry.sharing import StoreAway
-from app.registry.site import Site, open_site
+
+if TYPE_CHECKING:
+    from app.registry.site import Site
 
 LOG = logging.getLogger(__name__)
 FOLLOW_S = 1.0
@@ -20,7 +22,7 @@ class Follower:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError where MODELS_STORE is wrong."""
         self._models_dir = settings.models_dir
-        self._site: Site | None = open_site(settings)
+        self._site = _open(settings)
         self._is_away = False
         self._door: IO[str] | None = None
         self._closing = threading.Event()
@@ -85,3 +87,12 @@ class Follower:
             return False
         self._door = door
         return True
+
+
+def _open(settings: Settings) -> "Site | None":
+    """What a store needs is imported only where there is one."""
+    if settings.models_store is None:
+        return None
+    from app.registry.site import open_site
+
+    return open_site(settings)

@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from app.config import Settings
 from app.errors import NotSaved
 from app.registry.documents import connected
@@ -57,7 +55,7 @@ class JobBook:
                     "VALUES (%s, %s, %s, clock_timestamp(), false, false, %s)",
                     (id_, mode, started, json.dumps(about, ensure_ascii=False)),
                 )
-        except psycopg.Error as error:
+        except ConnectionError as error:
             LOG.warning("A job cannot begin: %s", error)
             raise NotSaved(retry_after_s=10) from error
         return True
@@ -71,7 +69,7 @@ class JobBook:
                     "WHERE id = %s AND NOT is_over RETURNING is_unwanted",
                     (json.dumps(about, ensure_ascii=False), is_over, id_),
                 ).fetchone()
-        except psycopg.Error:
+        except ConnectionError:
             return False
         return row is not None and bool(row[0])
 
@@ -80,7 +78,7 @@ class JobBook:
         try:
             with connected(self._url) as connection:
                 rows = connection.execute(_ROWS).fetchall()
-        except psycopg.Error as error:
+        except ConnectionError as error:
             LOG.warning("The jobs of other sites cannot be read: %s", error)
             return []
         return [_described(*row) for row in rows]
@@ -99,7 +97,7 @@ class JobBook:
             with connected(self._url) as connection:
                 asked = "UPDATE site_jobs SET is_unwanted = true WHERE id = %s RETURNING id"
                 return connection.execute(asked, (id_,)).fetchone() is not None
-        except psycopg.Error as error:
+        except ConnectionError as error:
             raise NotSaved(retry_after_s=10) from error
 
 

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,7 @@ from app.registry.sharing import ChangedElsewhere, StoreAway, attach
 from app.registry.site import open_site, read_record
 from app.registry.state import activate, complete_versions, new_trial, read_state, set_threshold, set_trial
 from tests.databases import postgresql_server
+from tests.running import ROOT, clean_environment
 from tests.sites.conftest import S3, Place
 
 
@@ -247,6 +250,18 @@ def test_one_process_of_a_site_follows_and_another_takes_over(here: Place, there
         time.sleep(0.05)
     followers[1].close()
     assert complete_versions(there.models / "birds").keys() == {"v1"}
+
+
+def test_one_machine_alone_imports_nothing_of_it(tmp_path: Path) -> None:
+    asked = (
+        "import sys; from app import create_app; from app.config import Settings; from pathlib import Path; "
+        f"create_app(Settings(models_dir=Path({str(tmp_path)!r})), wait=True); "
+        "print([name for name in ('s3fs', 'psycopg', 'app.registry.site') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_store_without_conditional_writes_and_without_postgresql_is_refused_in_a_sentence(tmp_path: Path) -> None:
