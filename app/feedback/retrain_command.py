@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from app.cluster.option import ray_option
 from app.config import read_settings
 from app.errors import OperatorError
 from app.training.progress import events_option, progress_for
@@ -23,10 +24,18 @@ from app.training.progress import events_option, progress_for
 )
 @click.option("--why", default="", help="A word for the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@ray_option
 @click.option("--by", default=getpass.getuser, hidden=True)
 @events_option
 def retrain_command(
-    mode: str, when: int | None, data: Path | None, why: str, as_json: bool, by: str, events: bool
+    mode: str,
+    when: int | None,
+    data: Path | None,
+    why: str,
+    as_json: bool,
+    ray_address: str | None,
+    by: str,
+    events: bool,
 ) -> None:
     """Teach MODE what was corrected, and put the new version into service if it is better.
 
@@ -54,7 +63,12 @@ def retrain_command(
             migrate(database)
             if when:
                 wait_for(when, database, settings.models_dir, mode, progress.say)
-            done = retrain(mode, settings, database, progress, by=by, data=data, why=why)
+            if ray_address:
+                from app.feedback.spreading import retrain_on
+
+                done = retrain_on(ray_address, mode, by=by, data=data, why=why)
+            else:
+                done = retrain(mode, settings, database, progress, by=by, data=data, why=why)
     except SQLAlchemyError as error:
         raise OperatorError(f"The database cannot be used: {one_line(error)}") from error
     except KeyboardInterrupt:

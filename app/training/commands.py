@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from app.cluster.option import ray_option
 from app.config import read_settings
 from app.errors import DataError
 from app.training.options import Options, Search
-from app.training.progress import events_option, progress_for
+from app.training.progress import Progress, events_option, progress_for
+
+if TYPE_CHECKING:
+    from app.training.order import Order
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -78,6 +83,7 @@ def read_options(values: dict[str, Any]) -> Options:
 @click.option("--search", "minutes", type=click.FloatRange(0, min_open=True), help="Look for better options so long.")
 @click.option("--study", help="With --search: a shared database's address, for several processes or machines.")
 @click.option("--join", is_flag=True, help="With --search: help the search of another process, and write no version.")
+@ray_option
 @click.option("--by", default="training", hidden=True)
 @events_option
 @with_options
@@ -92,6 +98,7 @@ def train(
     minutes: float | None,
     study: str | None,
     join: bool,
+    ray_address: str | None,
     by: str,
     events: bool,
     **values: object,
@@ -115,7 +122,9 @@ def train(
             found = help_search(order, read_settings(), progress_for(events))
             click.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(lines(found)))
             return
-        outcome = train(order, read_settings(), progress_for(events))
+        progress = progress_for(events)
+        with _helped(ray_address, order, progress):
+            outcome = train(order, read_settings(), progress)
     except KeyboardInterrupt:
         raise click.ClickException("Stopped before there was anything to keep; --resume goes on from here.") from None
     facts = report_json(outcome)
@@ -124,6 +133,15 @@ def train(
         click.echo(json.dumps({**facts, "active": active}, ensure_ascii=False, indent=1))
     else:
         click.echo(f"{report_text(facts)}\nWritten: {outcome.folder} (the report: {REPORT_HTML})")
+
+
+def _helped(ray_address: str | None, order: "Order", progress: Progress) -> AbstractContextManager[None]:
+    """Within it the cluster helps, where one is named."""
+    if ray_address is None:
+        return nullcontext()
+    from app.training.spreading import helpers
+
+    return helpers(ray_address, order, progress)
 
 
 def _search(minutes: float | None, study: str | None, join: bool) -> Search | None:

@@ -96,7 +96,7 @@ class Workbench:
         if self.test_share:
             source = held_back(self.data, self.folder / f"data-{seed}", share=self.test_share, seed=seed)
         result = self._base(source, seed) if row == BASE else self._train(row, source, seed)
-        self.say(f"{row}, seed {seed}: {result.right} of {result.n} right, {result.seconds:.1f} s")
+        self.say(told(row, seed, result))
         return result
 
     def _base(self, source: Path, seed: int) -> Run:
@@ -113,6 +113,11 @@ class Workbench:
         judged = outcome.test or outcome.validation
         size = sum(path.stat().st_size for path in outcome.folder.glob("*.safetensors"))
         return _run(judged, outcome.dataset.classes, len(outcome.history), outcome.seconds, size / 1e6)
+
+
+def told(row: str, seed: int, run: Run) -> str:
+    """What is said of a run when it is done."""
+    return f"{row}, seed {seed}: {run.right} of {run.n} right, {run.seconds:.1f} s"
 
 
 def compare(names: Sequence[str], seeds: int, workbench: Workbench) -> list[Row]:

@@ -2,11 +2,13 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from app.cluster.option import ray_option
 from app.config import read_settings
 from app.training.episodes_command import print_episodes, with_episodes
 
@@ -64,7 +66,10 @@ def evaluate_command(
     "--test-share", type=click.FloatRange(0, 0.9), default=0.0, help="Hold back a stratified test part first."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def compare_command(data: Path, recipes: str | None, seeds: int, test_share: float, as_json: bool) -> None:
+@ray_option
+def compare_command(
+    data: Path, recipes: str | None, seeds: int, test_share: float, as_json: bool, ray_address: str | None
+) -> None:
     """Train recipes and options on the same split of DATA, and print one table.
 
     RECIPE is head, staged, full, prototype, knn or svm.
@@ -75,8 +80,13 @@ def compare_command(data: Path, recipes: str | None, seeds: int, test_share: flo
     from app.training.comparison import DEFAULT_ROWS, Workbench, compare, rows_named, table
 
     names = rows_named(recipes) if recipes else DEFAULT_ROWS
-    with tempfile.TemporaryDirectory(prefix="wanwu-compare-") as folder:
-        workbench = Workbench(Path(folder), settings, data, test_share, say=lambda line: click.echo(line, err=True))
-        rows = compare(names, seeds, workbench)
+    say = partial(click.echo, err=True)
+    if ray_address:
+        from app.training.spreading import compare_on
+
+        rows = compare_on(ray_address, names, seeds, data, test_share, say)
+    else:
+        with tempfile.TemporaryDirectory(prefix="wanwu-compare-") as folder:
+            rows = compare(names, seeds, Workbench(Path(folder), settings, data, test_share, say=say))
     cells = [row.cells() for row in rows]
     click.echo(json.dumps(cells, ensure_ascii=False, indent=1) if as_json else table(rows))

@@ -51,6 +51,13 @@ _FINISHED, _BOUNDS = "finished", "bounds"
 _SYSTEMS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 
 
+class NothingToJoin(DataError):
+    """There is no such search, or not yet."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no search of these photos with these options to join: start one without --join.")
+
+
 class _OutOfTime(Exception):
     """The minutes are over in the middle of a trial."""
 
@@ -238,9 +245,7 @@ def open_study(url: str, name: str, *, join: bool) -> optuna.Study:
             return optuna.load_study(study_name=name, storage=storage, pruner=pruner)
         return optuna.create_study(study_name=name, storage=storage, pruner=pruner, load_if_exists=True)
     except KeyError as error:
-        raise DataError(
-            "There is no search of these photos with these options to join: start one without --join."
-        ) from error
+        raise NothingToJoin from error
     except (OptunaError, SQLAlchemyError, ImportError, ValueError) as error:
         raise DataError(f"The study cannot be used: {_first_line(error)}.") from error
 

@@ -22,6 +22,7 @@ from app.training.outcome import Found
 from app.training.report import Facts
 from app.training.search import (
     Hunt,
+    NothingToJoin,
     best_of,
     is_worth_tuning,
     name_of,
@@ -81,7 +82,7 @@ def search(order: Search, frozen: Frozen, folder: Path, *, resume: bool) -> Foun
 def _opened(order: Search, folder: Path, name: str, *, resume: bool) -> tuple[Shelf, optuna.Study]:
     """The folder of this study, and the study."""
     if order.join and order.study is None and not (folder / name / _STUDY).is_file():
-        raise DataError("There is no search of these photos with these options to join: start one without --join.")
+        raise NothingToJoin
     if not resume and not order.join:
         shutil.rmtree(folder, ignore_errors=True)
     shelf = Shelf(folder / name)
