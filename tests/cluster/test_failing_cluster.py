@@ -14,6 +14,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from app.cluster.replica import NAME, application
+from bench.clusters import replicas
 from tests.cluster.conftest import SIZE, add_node
 from tests.running import post, serving
 
@@ -27,19 +28,6 @@ def port(cluster: Cluster, models_dir: Path) -> Iterator[int]:
     settings = {"ENGINE": "ray", "RAY_ADDRESS": cluster.address, "WEB_CONCURRENCY": "2", "DEADLINE_S": "60"}
     with serving(models_dir, **settings) as chosen:
         yield chosen
-
-
-def replicas() -> list[int]:
-    """The processes of the replicas that live."""
-    lines = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/cmdline")}
-    return [pid for pid, path in lines.items() if _read(path).startswith(f"ray::ServeReplica:{NAME}:".encode())]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has ended
-        return b""
 
 
 def loaded(port: int, picture: bytes, seconds: float, hurt: Callable[[], None]) -> tuple[list[float], list[str]]:
