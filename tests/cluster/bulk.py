@@ -15,7 +15,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
 
-from tests.cluster.conftest import HERE, MEMORY, environment
+from bench.clusters import MEMORY
+from tests.cluster.conftest import HERE, environment
 from tests.conftest import ROOT
 from tests.running import clean_environment, free_port
 

@@ -11,7 +11,7 @@ from app import create_app
 from app.cluster.replica import Size
 from app.config import Settings
 from bench import clusters
-from bench.clusters import ADDRESS, MEMORY, deploy
+from bench.clusters import ADDRESS, deploy
 from tests.conftest import ROOT, write_head
 
 HERE = {"node_ip_address": ADDRESS}
