@@ -22,7 +22,7 @@ from app.cluster.parts import Parts
 from app.cluster.places import Reader, is_address, pictures_in
 from app.cluster.replica import model_id
 from app.cluster.session import cores, joined
-from app.config import read_settings
+from app.cluster.tasks import settings_of_a_core
 from app.errors import ModelError, OperatorError
 from app.registry.catalog import BUILT_IN
 from app.serving.batching import Batcher
@@ -156,7 +156,7 @@ def _claim(parts: Parts) -> Any:  # noqa: ANN401 - Ray's handle
 
 def _mode(which: str) -> Mode:
     """The mode of that `model_id`, from this node's `models/`, for one thread. Raises ModelError."""
-    settings = read_settings().model_copy(update={"torch_threads": 1})
+    settings = settings_of_a_core()
     key, version, _ = which.split("@")
     has_versions = key not in BUILT_IN and (settings.models_dir / key / version).is_dir()
     mode = served_mode(f"{key}@{version}" if has_versions else key, settings)

@@ -8,6 +8,7 @@ from ray.exceptions import RayError
 
 from app.cluster.session import ours
 from app.config import Settings, read_settings
+from app.registry.following import Follower
 
 _Piece = TypeVar("_Piece")
 _Result = TypeVar("_Result")
@@ -42,5 +43,7 @@ def failures(started: list["ray.ObjectRef[Any]"]) -> list[Exception]:
 
 
 def settings_of_a_core() -> Settings:
-    """Those of the node that a piece runs on, for the one core that it has."""
-    return read_settings().model_copy(update={"torch_threads": 1})
+    """Those of the node that a piece runs on, for its one core; `models/` there is made as the store has it, if any."""
+    settings = read_settings()
+    Follower(settings).once()  # as every command does
+    return settings.model_copy(update={"torch_threads": 1})
