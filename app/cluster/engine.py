@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -110,7 +111,8 @@ class RayEngine:
         hop_s = time.perf_counter() - asked - seen.infer_s
         answer = Answer(mode.opinion(features), picture, decode_s, started - came_s + hop_s, seen.infer_s)
         if look is not None:
-            self._threads.submit(partial(look, features, answer, seen.infer_s))
+            with suppress(RuntimeError):  # closing: the answer goes before who looks on
+                self._threads.submit(partial(look, features, answer, seen.infer_s))
         return answer
 
     def _ask(self, mode: Mode, picture: Decoded, deadline_s: float, is_wanted: Callable[[], bool]) -> Seen:
