@@ -53,9 +53,9 @@ def look(server: Server, request: bytes, seconds: float, figures: Figures) -> No
     """One round of one server."""
     with server.awake():
         lone = asyncio.run(measure(server.port, request, 1, seconds / 2))
-        before = _used_ms(_group(server.process.pid)), _used_ms(replicas())
+        before = used_ms(_group(server.process.pid)), used_ms(replicas())
         crowd = asyncio.run(measure(server.port, request, CALLERS, seconds))
-        after = _used_ms(_group(server.process.pid)), _used_ms(replicas())
+        after = used_ms(_group(server.process.pid)), used_ms(replicas())
     if lone.errors or crowd.errors:
         raise SystemExit(f"{server.name}: {lone.errors + crowd.errors} requests failed")
     figures.lone_p50.append(median(lone.latencies_ms))
@@ -77,7 +77,7 @@ def _group(leader: int) -> list[int]:
     return found
 
 
-def _used_ms(processes: Sequence[int]) -> float:
+def used_ms(processes: Sequence[int]) -> float:
     """The time of a core that they have taken so far, in milliseconds."""
     ticks = 0
     for process in processes:

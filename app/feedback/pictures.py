@@ -79,6 +79,11 @@ def in_store(models_dir: Path) -> dict[str, datetime]:
     return {name.removesuffix(".jpg"): moment for name, moment in found.items()}
 
 
+def shares_pictures(models_dir: Path) -> bool:
+    """Whether the pictures lie in a store, too, that all sites share with their records."""
+    return _site(models_dir) is not None
+
+
 def _site(models_dir: Path) -> Site | None:
     """The site whose store the pictures lie in, too; a database of its own knows only its own pictures."""
     site = site_at(models_dir)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, false, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.feedback.database import Database
-from app.feedback.pictures import folder_of, guarded, in_store, path_of, remove_files, remove_rows
+from app.feedback.pictures import folder_of, guarded, in_store, path_of, remove_files, remove_rows, shares_pictures
 from app.feedback.tables import Correction, Picture
 from app.registry.state import now
 
@@ -50,7 +50,9 @@ def _forget(database: Database, models_dir: Path, which: ColumnElement[bool]) ->
             corrections = session.execute(delete(Correction).where(which)).rowcount  # type: ignore[attr-defined]
             before = set(session.scalars(select(Picture.sha256)))
             stored = in_store(models_dir)
-            _sweep_rows(session, models_dir, stored)
+            if database.is_sqlite or shares_pictures(models_dir):
+                _sweep_lost(session, models_dir, stored)
+            _sweep_unused(session)
             known = set(session.scalars(select(Picture.sha256)))
         new = now() - _IN_PASSING  # another site's file may be there a moment before its row
         strangers = [sha for sha, moment in stored.items() if sha not in known and (sha in before or moment < new)]
@@ -58,16 +60,20 @@ def _forget(database: Database, models_dir: Path, which: ColumnElement[bool]) ->
         return Forgotten(corrections, len(_sweep_files(models_dir, known) | set(strangers)))
 
 
-def _sweep_rows(session: Session, models_dir: Path, stored: Container[str]) -> None:
-    """Remove pictures' rows without a correction, and without a file; but where no folder is, it may be unmounted.
+def _sweep_lost(session: Session, models_dir: Path, stored: Container[str]) -> None:
+    """Remove pictures' rows without a file; but where no folder is, it may be unmounted. `stored`: in the sites' store.
 
-    `stored`: those that lie in the sites' store.
+    Not for servers that have one PostgreSQL and no store: what is not here may well lie with another of them.
     """
+    if folder_of(models_dir).is_dir():
+        rows = session.scalars(select(Picture.sha256)).all()
+        remove_rows(session, [sha for sha in rows if sha not in stored and not path_of(models_dir, sha).exists()])
+
+
+def _sweep_unused(session: Session) -> None:
+    """Remove pictures' rows without a correction."""
     used = set(session.scalars(select(Correction.picture).where(Correction.picture.is_not(None))))
-    rows = session.scalars(select(Picture.sha256)).all()
-    missing = {sha for sha in rows if sha not in stored and not path_of(models_dir, sha).exists()}
-    lost = missing if folder_of(models_dir).is_dir() else set()
-    remove_rows(session, [sha for sha in rows if sha not in used or sha in lost])
+    remove_rows(session, [sha for sha in session.scalars(select(Picture.sha256)).all() if sha not in used])
 
 
 def _sweep_files(models_dir: Path, known: set[str]) -> set[str]:

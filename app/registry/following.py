@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import threading
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from app.config import Settings
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 FOLLOW_S = 1.0
 _DOOR = ".follower"
+_AWAY = ".store-away"
+"""A file that is there while the store is not: the process that follows tells the others."""
 
 
 class Follower:
@@ -42,10 +45,12 @@ class Follower:
                     type(cause).__name__, next(iter(str(cause).splitlines()), ""),
                 )  # fmt: skip
             self._is_away = True
+            self._tell(away=True)
             return
         if self._is_away:
             LOG.info("The store answers again.")
         self._is_away = False
+        self._tell(away=False)
 
     def start(self) -> None:
         """Follow once a second, until `close`."""
@@ -75,6 +80,14 @@ class Follower:
             self._door.close()
             self._door = None
 
+    def _tell(self, *, away: bool) -> None:
+        sign = self._models_dir / _AWAY
+        with suppress(OSError):  # a full disk: what it would say is no reason to stop
+            if away:
+                sign.touch()
+            else:
+                sign.unlink(missing_ok=True)
+
     def _is_mine(self) -> bool:
         """Whether this process is the one that follows; from the first time that it is, until it ends."""
         if self._door is not None:
@@ -87,6 +100,11 @@ class Follower:
             return False
         self._door = door
         return True
+
+
+def store_answers(settings: Settings) -> bool | None:
+    """Whether the store answered when this site last asked it, whichever of its processes did; None: there is none."""
+    return None if settings.models_store is None else not (settings.models_dir / _AWAY).exists()
 
 
 def _open(settings: Settings) -> "Site | None":

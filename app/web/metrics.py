@@ -21,11 +21,12 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import REGISTRY as PROCESS_REGISTRY
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.config import Settings
+from app.registry.following import store_answers
 from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
 from app.web import drift
@@ -79,7 +80,7 @@ def metrics() -> Response:
     found = list(registry.collect())
     derived = drift.families(_named_in(found), _served(recogniser), settings.models_dir)
     page = CollectorRegistry()
-    page.register(_Collected([*found, *derived]))
+    page.register(_Collected([*found, *derived, *_store(settings)]))
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -155,6 +156,12 @@ def _class_of(mode: Mode, result: Mapping[str, Any]) -> str | None:
     if result.get("level") == "group":
         return str(result["label"])
     return drift.class_name(mode, result["top"][0]["index"])
+
+
+def _store(settings: Settings) -> Iterator[Metric]:
+    answers = store_answers(settings)
+    if answers is not None:
+        yield GaugeMetricFamily("wanwu_store_up", "1 while the store of MODELS_STORE answers, 0 while not.", answers)
 
 
 def _named_in(families: Iterable[Metric]) -> drift.Named:

@@ -151,6 +151,9 @@ class Prediction(Schema):
 
 
 DatabaseState = Literal["answers", "away"]
+StoreState = Annotated[
+    Literal["answers", "away"] | None, Field(description="The store of MODELS_STORE; null where there is none.")
+]
 FolderState = Literal["readable", "unreadable"]
 
 
@@ -226,6 +229,7 @@ class Ready(Schema):
     modes: list[str]
     refused: Annotated[dict[str, str], Field(description="Modes under models/ that cannot be served, with the reason.")]
     database: DatabaseState
+    store: StoreState
     models_dir: FolderState
 
 
@@ -238,11 +242,12 @@ class Awaited(Schema):
 
 
 class NotReadyYet(Problem):
-    """A Problem that says what is not ready. The database and `models_dir` make nobody wait."""
+    """A Problem that says what is not ready. The database, the store and `models_dir` make nobody wait."""
 
     waiting_for: list[Awaited]
     refused: dict[str, str]
     database: DatabaseState
+    store: StoreState
     models_dir: FolderState
 
 

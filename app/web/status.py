@@ -9,6 +9,7 @@ from app.config import Settings
 from app.errors import NotReady
 from app.feedback.pulse import Pulse
 from app.registry.catalog import BASE_MODE
+from app.registry.following import store_answers
 from app.serving.mode import Mode
 from app.serving.recogniser import Recogniser
 from app.web.failures import answer
@@ -31,11 +32,13 @@ def livez() -> Response:
 def readyz() -> Response:
     """Ready: every active model is warm, and somebody works. Says which weights serve the base mode.
 
-    The database and `models/` are told of, and make nobody wait: recognition goes on without them.
+    The database, the sites' store and `models/` are told of, and make nobody wait: recognition goes on without them.
     """
     recogniser = _recogniser()
     manager = recogniser.manager
-    about = {"refused": dict(manager.problems), "database": _database(), "models_dir": _models_dir()}
+    about = {
+        "refused": dict(manager.problems), "database": _database(), "store": _store(), "models_dir": _models_dir(),
+    }  # fmt: skip
     waiting_for = []
     if not manager.ready:
         waiting_for.append({"what": "mode", "name": manager.loading, "why": "it is being loaded"})
@@ -59,6 +62,11 @@ def readyz() -> Response:
 def _database() -> str:
     pulse: Pulse = current_app.extensions["pulse"]
     return "answers" if pulse.answers() else "away"
+
+
+def _store() -> str | None:
+    answers = store_answers(current_app.extensions["settings"])
+    return None if answers is None else "answers" if answers else "away"
 
 
 def _models_dir() -> str:

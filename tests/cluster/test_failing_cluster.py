@@ -101,6 +101,7 @@ def test_a_head_that_is_away_and_comes_back_costs_no_answer(port: int, cluster: 
         cluster.head_node.start_gcs_server()
 
     took, failed = loaded(port, cat_jpeg, 20, restart)
+    print(f"{len(took)} answers, the longest {max(took):.2f} s")
     assert failed == []
     assert len(took) > 20
     before = set(replicas())

@@ -1,4 +1,7 @@
-"""`compare`, `train --search` and `retrain` with --ray, on a real cluster: what one machine says, by more hands."""
+"""`compare` and `train --search` with --ray, on a real cluster: what one machine says, by more hands.
+
+`retrain` is in tests/sites/test_cluster_on_a_store.py.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,14 +12,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from ray.cluster_utils import Cluster
 
-from app.config import Settings
 from app.registry.state import active_version
-from app.training.order import Order
-from app.training.run import train
 from tests.cluster.bulk import Command, free_cluster
 from tests.cluster.conftest import environment
-from tests.feedback.correcting import opened
-from tests.feedback.test_retrain import QUICK, YELLOW, Place, draw
+from tests.feedback.test_retrain import draw
 
 pytestmark = pytest.mark.slow
 
@@ -92,16 +91,3 @@ def test_the_cores_of_a_cluster_help_a_search(
 def test_a_search_on_a_cluster_needs_a_study_that_all_reach(command: Command, photos: Path) -> None:
     said = command("train", photos, "--mode", "searched", "--search", "1", "--ray", "auto", status=1)
     assert "it needs --search MINUTES and --study" in said
-
-
-def test_a_mode_is_retrained_on_the_cluster_and_promoted_by_the_same_rules(
-    command: Command, cluster: Cluster, photos: Path, models_dir: Path, toy_weights: Path
-) -> None:
-    settings = Settings(models_dir=models_dir, resnet18_weights=toy_weights, torch_threads=1)
-    train(Order(photos, "colours", QUICK, "Colours", "颜色"), settings)
-    with opened(settings) as database:
-        place = Place(settings, photos, database)
-        written = place.correct(YELLOW, "yellow", train=12, test=9)
-        command("retrain", "colours", "--ray", cluster.address)
-        assert active_version(place.mode) == "v2"
-        assert place.used() == ["v2"] * len(written)

@@ -10,7 +10,7 @@ from PIL import Image
 from app.config import Settings
 from app.feedback.database import Database
 from app.feedback.migrations import migrate
-from app.feedback.pictures import path_of
+from app.feedback.pictures import write_picture
 from app.feedback.tables import Correction, Picture
 from app.registry.state import now
 from app.vision.keeping import prepare
@@ -34,9 +34,7 @@ def accept(
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     kept = prepare(buffer.getvalue(), settings.max_pixels)
-    path = path_of(settings.models_dir, kept.sha256)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(kept.jpeg)
+    write_picture(settings.models_dir, kept)
     with database.session() as session:
         session.add(Picture(sha256=kept.sha256, look=kept.look, created=now()))
         session.flush()

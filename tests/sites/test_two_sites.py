@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +39,12 @@ class Served(NamedTuple):
 
     def version(self, picture: bytes) -> str:
         return str(post(self.port, picture, "?mode=birds")["model"]["version"])
+
+    def store(self) -> tuple[str, float]:
+        """What `/readyz` and `/metrics` say of it."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
+            (line,) = [line for line in answer.read().decode().splitlines() if line.startswith("wanwu_store_up ")]
+        return self.ask("GET", "/readyz")["store"], float(line.split()[1])
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         content = None if body is None else json.dumps(body).encode()
@@ -163,6 +170,8 @@ def test_a_store_away_for_seconds_costs_no_answer_and_refuses_changes(sites: Sit
             with pytest.raises(urllib.error.HTTPError) as caught:
                 sites.there.ask("PUT", "/api/modes/birds/threshold", {"version": "v1", "threshold": 0.5})
             refused.append(caught.value)
+            for site in (sites.here, sites.there):
+                until(lambda site=site: site.store() == ("away", 0), 5)  # type: ignore[misc]
             time.sleep(5)
         finally:
             s3.start()
@@ -176,6 +185,37 @@ def test_a_store_away_for_seconds_costs_no_answer_and_refuses_changes(sites: Sit
     activate(sites.here.models / "birds", "v4", action="promote", by="ann", why="it answers again")
     print(f"{len(took)} answers, the slowest {max(took):.2f} s")
     until(lambda: sites.there.version(cat_jpeg) == "v4", FOLLOWED_S)
+    until(lambda: sites.there.store() == ("answers", 1), FOLLOWED_S)
+
+
+def test_of_changes_at_the_same_moment_at_two_sites_none_is_lost_and_who_was_slower_is_told(sites: Sites) -> None:
+    def change(site: Served, versions: tuple[str, ...]) -> list[Any]:
+        """Over HTTP, one after the other; the events that were answered, and None for each conflict."""
+        events = []
+        for to in versions:
+            try:
+                events.append(site.ask("POST", "/api/modes/birds/rollback", {"to": to}))
+            except urllib.error.HTTPError as error:
+                with error:
+                    assert (error.code, json.load(error)["code"]) == (409, "conflict")
+                events.append(None)
+        return events
+
+    def history(site: Served) -> Any:
+        return site.ask("GET", "/api/modes/birds/history")["history"]
+
+    before = history(sites.here)
+    with ThreadPoolExecutor(2) as pool:
+        works = [
+            pool.submit(change, sites.here, ("v1", "v2") * 4),
+            pool.submit(change, sites.there, ("v3", "v4") * 4),
+        ]
+    done = [event for work in works for event in work.result() if event]
+    print(f"{len(done)} of 16 changes were made, the others told of a conflict")
+    until(lambda: history(sites.here) == history(sites.there), FOLLOWED_S)
+    added = history(sites.here)[len(before) :]
+    assert sorted(map(str, added)) == sorted(map(str, done))
+    assert all(any(work.result()) for work in works)
 
 
 def test_the_database_away_for_twenty_seconds_costs_no_answer(sites: Sites, cat_jpeg: bytes) -> None:
