@@ -87,7 +87,6 @@ def retrain(
     from app.training.order import Order
     from app.training.promotion import compare_versions, switch
     from app.training.run import train
-    from app.training.strangers import FEWEST_STRANGERS
 
     folder = _active_folder(settings.models_dir, mode)
     manifest, _ = read_version(folder)
@@ -102,12 +101,8 @@ def retrain(
     for en, zh in _sentences(gathered):
         progress.say(en, zh)
     title = manifest.title
-    strangers = stranger_pictures(database, settings.models_dir, mode)
-    if len(strangers) < FEWEST_STRANGERS:
-        strangers = []
-    order = Order(
-        gathered.dataset, mode, _options(manifest), title.en, title.zh, private=private, unknown=tuple(strangers)
-    )
+    strangers = _strangers(manifest, stranger_pictures(database, settings.models_dir, mode))
+    order = Order(gathered.dataset, mode, _options(manifest), title.en, title.zh, private=private, unknown=strangers)
     outcome = train(order, settings, progress)
     comparison = compare_versions(settings, mode, outcome.version, data, progress=progress)
     promoted = switch(settings, comparison, by=by, why=why)
@@ -139,13 +134,23 @@ def _gather(folder: Path, manifest: Manifest, accepted: Iterable[AcceptedPicture
     return gather(own, manifest.labels, [photo for photo in corrected if photo.is_there()], private)
 
 
+def _strangers(manifest: Manifest, kept: list[Path]) -> tuple[Path, ...]:
+    """Where what shows none of the classes lies: what `--unknown` named and is there still, and corrections' `kept`."""
+    from app.photos.files import find_pictures
+    from app.training.strangers import FEWEST_STRANGERS
+
+    named = [Path(place) for place in manifest.options.get("unknown", [])]
+    places = (*(place for place in named if place.exists()), *kept)
+    return places if len(find_pictures(places)) >= FEWEST_STRANGERS else ()
+
+
 def _options(manifest: Manifest) -> "Options":
     """Those that the version was trained with, on the same backbone."""
     from pydantic import ValidationError
 
     from app.training.options import Options
 
-    given = {name: value for name, value in manifest.options.items() if name != "chosen"}
+    given = {name: value for name, value in manifest.options.items() if name not in ("chosen", "unknown")}
     try:
         return Options(**{**given, "network": manifest.backbone.name})
     except ValidationError as error:

@@ -31,6 +31,12 @@ class Order:
     unknown: tuple[Path, ...] = ()
     search: Search | None = None
 
+    def strangers(self) -> list[str]:
+        """Where `unknown` lies, for whoever trains the mode again; not what is `private`, which may be taken back."""
+        places = [place.absolute() for place in self.unknown]
+        own = self.private and self.private.absolute()
+        return [str(place) for place in places if own is None or not place.is_relative_to(own)]
+
 
 def command_of(order: Order) -> str:
     """The command that repeats the run: all that differs from the defaults, and the seed."""

@@ -273,7 +273,7 @@ class _Run:
             probability_threshold=calibration.probability_threshold,
             accepted=calibration.accepted,
             metrics=metrics_of(*judged, dataset.classes),
-            options={**order.options.model_dump(), "chosen": dict(trained.chosen or {})},
+            options=order.options.model_dump() | {"chosen": dict(trained.chosen or {}), "unknown": order.strangers()},
             data_fingerprint=data_fingerprint,
             parent=parent_of(mode_folder),
         )

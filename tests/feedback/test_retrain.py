@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,6 +170,22 @@ def test_what_reviewers_agree_to_be_none_of_these_teaches_the_next_version_what_
     accept(place.database, place.settings, "colours", picture(GREY, 9), None)
     choice = place.retrain().outcome.choice
     assert (choice.strangers, choice.unknown) == ("given", 5)  # every other one is left to judge by
+
+
+def test_what_the_version_was_told_of_by_unknown_its_successors_know_too(single: Settings, tmp_path: Path) -> None:
+    draw(tmp_path / "photos" / "train", 6, seed=0)
+    draw(tmp_path / "photos" / "test", 12, seed=100)
+    greys = tmp_path / "greys"
+    greys.mkdir()
+    for seed in range(12):
+        picture(GREY, seed).save(greys / f"{seed}.png")
+    train(Order(tmp_path / "photos", "colours", QUICK, "Colours", "颜色", unknown=(greys,)), single)
+    with opened(single) as database:
+        place = Place(single, tmp_path / "photos", database)
+        choices = [place.retrain().outcome.choice for _ in range(2)]
+        assert [(one.strangers, one.unknown) for one in choices] == [("given", 6)] * 2
+        shutil.rmtree(greys)
+        assert place.retrain().outcome.choice.strangers == "left_out"
 
 
 def test_corrections_that_make_it_worse_are_not_promoted(place: Place) -> None:
