@@ -114,6 +114,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     flask_app.extensions["database"].close()
 
 
+@pytest.fixture(scope="module")
+def app_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Those of an application of a module's own, which lets this machine administer it."""
+    return Settings(models_dir=tmp_path_factory.mktemp("models"), admin_loopback=True)
+
+
 @pytest.fixture
 def client(service: Flask) -> FlaskClient:
     """A client of the whole application."""

@@ -31,9 +31,9 @@ SURE = 0.0
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+def app(app_settings: Settings) -> Iterator[Flask]:
     """The whole application, without a mode of its own."""
-    flask_app = create_app(Settings(models_dir=tmp_path_factory.mktemp("models"), admin_loopback=True), wait=True)
+    flask_app = create_app(app_settings, wait=True)
     migrate(flask_app.extensions["database"])
     yield flask_app
     flask_app.extensions["recogniser"].close()

@@ -37,10 +37,10 @@ LABELS = {"v1": ("owl", "kite"), "v2": ("eagle", "wren", "kite"), "same": ("kite
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory, cat: Image.Image) -> Iterator[Flask]:
+def app(app_settings: Settings, cat: Image.Image) -> Iterator[Flask]:
     """The whole application with the mode "birds": v1 (says owl) is active; v2, same, tuned and erring wait."""
-    models = tmp_path_factory.mktemp("models")
-    flask_app = create_app(Settings(models_dir=models, admin_loopback=True), wait=True)
+    models = app_settings.models_dir
+    flask_app = create_app(app_settings, wait=True)
     flask_app.testing = False
     migrate(flask_app.extensions["database"])
     recogniser = flask_app.extensions["recogniser"]

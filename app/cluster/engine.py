@@ -83,9 +83,8 @@ class RayEngine:
         return application is not None and application.status == "RUNNING"
 
     def close(self) -> None:
-        """Finish what waits, then leave the cluster as it is."""
+        """Finish what waits. The cluster is left as the process ends."""
         self._threads.shutdown()
-        ray.shutdown()
 
     def _left(self, _: "Future[Answer]") -> None:
         with self._lock:

@@ -42,6 +42,12 @@ def add_node(cluster: Cluster, models_dir: Path) -> None:
     clusters.add_node(cluster, **environment(models_dir))
 
 
+@pytest.fixture(scope="module")
+def app_settings(cluster: Cluster, models_dir: Path) -> Settings:
+    """As `tests.conftest.app_settings`, but that the networks run on the cluster."""
+    return Settings(models_dir=models_dir, admin_loopback=True, engine="ray", ray_address=cluster.address)
+
+
 @pytest.fixture(scope="package")
 def service(cluster: Cluster, models_dir: Path) -> Iterator[Flask]:
     """As `tests.conftest.service`, but that the networks run on the cluster."""

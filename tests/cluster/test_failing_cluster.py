@@ -1,8 +1,9 @@
-"""A replica or a whole node dies in the middle of load: that costs time, and no answer."""
+"""A replica or a whole node dies in the middle of load: that costs time, and no answer. More load, more replicas."""
 
 import json
 import os
 import signal
+import threading
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from app.cluster.replica import NAME, application
-from bench.clusters import replicas
+from bench.clusters import deploy, replicas
 from tests.cluster.conftest import SIZE, add_node
 from tests.running import post, serving
 
@@ -53,11 +54,11 @@ def loaded(port: int, picture: bytes, seconds: float, hurt: Callable[[], None]) 
     return took, failed
 
 
-def wait_for_replicas(number: int) -> None:
-    end = time.monotonic() + 60
+def wait_for_replicas(number: int, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
     time.sleep(1)  # for one that has just been killed to be gone
     while len(replicas()) < number:
-        assert time.monotonic() < end, "the cluster does not start a replica for one that died"
+        assert time.monotonic() < end, f"there are {len(replicas())} replicas"
         time.sleep(0.5)
 
 
@@ -125,6 +126,25 @@ def test_a_cluster_that_is_full_says_busy_and_takes_pictures_again_after(
     assert statuses.count((200, "")) > 20
     _, failed = loaded(port, cat_jpeg, 2, lambda: None)
     assert failed == []
+
+
+def test_more_callers_bring_more_replicas(port: int, cluster: Cluster, cat_jpeg: bytes) -> None:
+    serve.delete(NAME)  # Serve takes ten minutes of rest to end a replica that is there
+    deploy(SIZE.model_copy(update={"min_replicas": 1}))
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.is_set():
+            post(port, cat_jpeg)
+
+    with ThreadPoolExecutor(40) as callers:
+        calling = [callers.submit(call) for _ in range(40)]
+        try:
+            wait_for_replicas(2, seconds=120)
+        finally:
+            stop.set()
+    assert [caller.exception() for caller in calling] == [None] * 40
+    serve.run(application(SIZE), name=NAME, route_prefix=None)
 
 
 def status(port: int, picture: bytes) -> tuple[int, str]:
