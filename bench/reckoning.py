@@ -40,8 +40,8 @@ class Idle:
         """Nothing."""
 
 
-def head_ms() -> float:
-    """The milliseconds of a core that the head takes each second for one more replica: the slope over `REPLICAS`."""
+def head_ms() -> tuple[float, float]:
+    """The milliseconds of a core that the head takes each second: without a replica, and for each (over `REPLICAS`)."""
     taken = {}
     with cluster(0) as started:
         started.add_node(num_cpus=max(REPLICAS), object_store_memory=100 * 1024**2, node_ip_address="127.0.0.2")
@@ -54,7 +54,8 @@ def head_ms() -> float:
             time.sleep(SECONDS)
             taken[count] = (used_ms(found) - before) / SECONDS
             print(f"{count} replicas: {taken[count]:.1f} ms of a core a second", flush=True)
-    return (taken[REPLICAS[-1]] - taken[REPLICAS[0]]) / (REPLICAS[-1] - REPLICAS[0])
+    each = (taken[REPLICAS[-1]] - taken[REPLICAS[0]]) / (REPLICAS[-1] - REPLICAS[0])
+    return taken[REPLICAS[0]] - REPLICAS[0] * each, each
 
 
 def _head() -> list[int]:
@@ -99,15 +100,15 @@ def _postgres(folder: Path) -> list[int]:
     return [int(leader), *map(int, listed.stdout.split())]
 
 
-def reckon(machines: Sequence[int], web_ms: float, replica_ms: float, head: float, rate: float) -> None:
+def reckon(machines: Sequence[int], web_ms: float, replica_ms: float, head: tuple[float, float], rate: float) -> None:
     """Print what so many machines of `CORES` cores do, and how much of a core the parts need of which there is one."""
+    base, each = head
     print(f"{'machines':>10}{'photos/s':>10}{'replicas':>10}{'head, cores':>13}{'PostgreSQL, cores':>19}")
     for count in machines:
         photos = count * CORES * 1000 / (web_ms + replica_ms)
         replicas = count * CORES * replica_ms / (web_ms + replica_ms)
-        print(
-            f"{count:>10}{photos:>10.0f}{replicas:>10.0f}{replicas * head / 1000:>13.2f}{photos * rate / 1000:>19.2f}"
-        )
+        cores = (base + replicas * each) / 1000, photos * rate / 1000
+        print(f"{count:>10}{photos:>10.0f}{replicas:>10.0f}{cores[0]:>13.2f}{cores[1]:>19.2f}")
 
 
 def main() -> None:
@@ -119,7 +120,7 @@ def main() -> None:
     wait, rate = rate_ms()
     head = head_ms()
     print(f"a photo: {one['web_ms']} ms of a core in a web process and its decoders, {one['replica_ms']} in a replica")
-    print(f"a replica: {head:.2f} ms of a core a second on the head")
+    print(f"a replica: {head[1]:.2f} ms of a core a second on the head, beside {head[0]:.0f} without one")
     print(f"a counted request: {rate:.2f} ms of a core in PostgreSQL, {wait:.1f} ms to wait, with {CALLERS} callers")
     reckon(MACHINES, one["web_ms"], one["replica_ms"], head, rate)
 
