@@ -47,7 +47,7 @@ RAY_SERVICE = {
                 "headGroupSpec": GROUP,
                 "workerGroupSpecs": {
                     "type": "array",
-                    "items": {**GROUP, "required": [*GROUP["required"], "groupName"]},
+                    "items": {**GROUP, "required": [*GROUP["required"], "groupName", "minReplicas", "maxReplicas"]},
                 },
             },
         },
