@@ -140,7 +140,7 @@ def test_more_callers_bring_more_replicas(port: int, cluster: Cluster, cat_jpeg:
     with ThreadPoolExecutor(40) as callers:
         calling = [callers.submit(call) for _ in range(40)]
         try:
-            wait_for_replicas(2, seconds=120)
+            wait_for_replicas(2, seconds=240)
         finally:
             stop.set()
     assert [caller.exception() for caller in calling] == [None] * 40
