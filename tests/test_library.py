@@ -234,6 +234,9 @@ def test_a_whole_resnet18_becomes_a_version_that_serves_alone(lite0: Settings, t
 @pytest.mark.parametrize("shape", ["folder", "zip", "zip with a folder"])
 def test_a_version_made_elsewhere_comes_in_as_the_next_one(birds: Settings, tmp_path: Path, shape: str) -> None:
     source = birds.models_dir / "birds" / "v2"
+    written = json.loads((source / MANIFEST).read_text())
+    written["options"] = {"seed": 7, "unknown": ["/home/somebody/photos"]}
+    (source / MANIFEST).write_text(json.dumps(written))
     if shape != "folder":
         room = "v2/" if shape == "zip with a folder" else ""
         with zipfile.ZipFile(tmp_path / "v2.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -247,6 +250,7 @@ def test_a_version_made_elsewhere_comes_in_as_the_next_one(birds: Settings, tmp_
     assert record.active
     assert record.imported_from == "birds@v2"
     assert (manifest.mode, manifest.title.en, manifest.parent) == ("raptors", "Raptors", None)
+    assert manifest.options == {"seed": 7}, "another machine's folders are nothing here"
     assert sorted(path.name for path in folder.iterdir()) == [HEAD, MANIFEST], "nothing else is taken"
 
 

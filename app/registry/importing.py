@@ -131,6 +131,7 @@ def _from_version(folder: Path, order: Order, settings: Settings) -> tuple[Manif
         "title": title,
         "threshold": manifest.threshold if order.threshold is None else order.threshold,
         "parent": None,
+        "options": {name: value for name, value in manifest.options.items() if name != "unknown"},  # another's folders
         "imported_from": f"{manifest.mode}@{manifest.version}",
     }
     return manifest.model_copy(update=changes), tensors
