@@ -5,13 +5,17 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from app.cluster.option import ray_option
-from app.config import read_settings
+from app.config import Settings, read_settings
 from app.errors import OperatorError
-from app.training.progress import events_option, progress_for
+from app.training.progress import Progress, events_option, progress_for
+
+if TYPE_CHECKING:
+    from app.feedback.retraining import Retrained
 
 
 @click.command("retrain")
@@ -46,31 +50,13 @@ def retrain_command(
     Exit status: 0 promoted, 3 kept as it is, 4 not enough evidence, 1 an error.
     """
     settings = read_settings()
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from app.feedback.database import Database
-    from app.feedback.migrations import migrate
-    from app.feedback.retraining import retrain, wait_for
-    from app.feedback.trouble import one_line
     from app.training.promote_command import STATUS
     from app.training.report import report_json
     from app.training.terminal import report_text
     from app.training.verdict_text import comparison_text
 
-    progress = progress_for(events)
     try:
-        with closing(Database(settings.database)) as database:
-            migrate(database)
-            if when:
-                wait_for(when, database, settings.models_dir, mode, progress.say)
-            if ray_address:
-                from app.feedback.spreading import retrain_on
-
-                done = retrain_on(ray_address, mode, by=by, data=data, why=why)
-            else:
-                done = retrain(mode, settings, database, progress, by=by, data=data, why=why)
-    except SQLAlchemyError as error:
-        raise OperatorError(f"The database cannot be used: {one_line(error)}") from error
+        done = _retrained(mode, when, ray_address, settings, progress_for(events), by=by, data=data, why=why)
     except KeyboardInterrupt:
         raise click.ClickException("Stopped; what was in service stays in service.") from None
     if as_json:
@@ -78,3 +64,35 @@ def retrain_command(
     else:
         click.echo(f"{report_text(report_json(done.outcome))}\n\n{comparison_text(done.comparison)}")
     sys.exit(STATUS[done.comparison.verdict.decision])
+
+
+def _retrained(
+    mode: str,
+    when: int | None,
+    ray_address: str | None,
+    settings: Settings,
+    progress: Progress,
+    *,
+    by: str,
+    data: Path | None,
+    why: str,
+) -> "Retrained":
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.feedback.database import Database
+    from app.feedback.migrations import migrate
+    from app.feedback.retraining import retrain, wait_for
+    from app.feedback.trouble import one_line
+
+    try:
+        with closing(Database(settings.database)) as database:
+            migrate(database)
+            if when:
+                wait_for(when, database, settings.models_dir, mode, progress.say)
+            if ray_address:
+                from app.feedback.spreading import retrain_on  # which needs Ray
+
+                return retrain_on(ray_address, mode, by=by, data=data, why=why)
+            return retrain(mode, settings, database, progress, by=by, data=data, why=why)
+    except SQLAlchemyError as error:
+        raise OperatorError(f"The database cannot be used: {one_line(error)}") from error

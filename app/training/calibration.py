@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.photos.dataset import Sample
+from app.photos.dataset import Dataset, Sample
 from app.registry.manifest import ScoreName, ScoreReference
 from app.serving.score import sureness_of
 from app.training.crossfit import FOLDS, Fit, HeldOut, Logits, answered, cross_fitted, folds, left_out
@@ -47,6 +47,17 @@ class Calibration:
         probabilities = torch.softmax(held.logits / self.temperature, dim=1)
         return Predictions(probabilities, held.labels, tuple(one.path for one in samples), self._sureness(held))
 
+    def judge(self, trained: Trained, dataset: Dataset) -> "Judged":
+        """Look at the validation part, and once at the test part."""
+        labels = labels_of(dataset.validation)
+        held = answered(trained.train, trained.validation_features, labels, lambda _: trained.validation, self.standard)
+        validation, test = self.predictions(held, dataset.validation), None
+        if dataset.test:
+            features = trained.features("test", dataset.test)
+            held = answered(trained.learned, features, labels_of(dataset.test), trained.head, self.standard)
+            test = self.predictions(held, dataset.test)
+        return Judged(validation, test, self.on(held))
+
     def on(self, judged: HeldOut) -> tuple[ScoreFigures, ScoreFigures] | None:
         """The figures of the score kept, and of the plain softmax, on photos and strangers that chose nothing."""
         if self.spare is None:
@@ -59,6 +70,20 @@ class Calibration:
         if self.score.name == "msp":
             return torch.softmax(held.logits / self.temperature, dim=1).amax(dim=1)
         return sureness_of(self.score, held.scores[self.score.name])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The answers to photos held back, `test` None where there are none; `unknown` as in `outcome.Outcome`."""
+
+    validation: Predictions
+    test: Predictions | None
+    unknown: tuple[ScoreFigures, ScoreFigures] | None
+
+
+def labels_of(samples: tuple[Sample, ...]) -> Tensor:
+    """The labels [n] of photos."""
+    return torch.tensor([sample.label for sample in samples])
 
 
 def calibrate(

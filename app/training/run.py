@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor
 
 from app.config import Settings
 from app.errors import DataError, ModelError
@@ -21,14 +20,13 @@ from app.registry.manifest import BackboneReference, Manifest, ManifestLabel, Ti
 from app.registry.state import active_version
 from app.registry.versions import PHOTOS, next_version, write_version
 from app.training.base import Base, forward_of, load_base, rough_forward_of
-from app.training.calibration import Calibration, calibrate
-from app.training.crossfit import answered
+from app.training.calibration import Calibration, Judged, calibrate, labels_of
 from app.training.device import choose_device
 from app.training.features import FeatureReader
 from app.training.frozen import Frozen
 from app.training.options import TUNED
 from app.training.order import Order, command_of
-from app.training.outcome import Found, Outcome, Predictions, metrics_of
+from app.training.outcome import Found, Outcome, metrics_of
 from app.training.progress import SILENT, Progress
 from app.training.report import Facts, in_chinese, report_files
 from app.training.state import METRICS, SEARCH, UNPACKED, Workspace
@@ -200,18 +198,11 @@ class _Run:
         """Calibrate, look at the test part once, and write the version with its report."""
         dataset = examination.dataset
         strangers = pictures_of(self.order.unknown, self.settings.max_pixels, self.progress)
-        labels = _labels(dataset.validation)
+        labels = labels_of(dataset.validation)
         calibration = calibrate(trained, labels, len(dataset.classes), self.order.options, strangers)
-        held = answered(
-            trained.train, trained.validation_features, labels, lambda _: trained.validation, calibration.standard
-        )
-        validation, test = calibration.predictions(held, dataset.validation), None
-        if dataset.test:
-            features = trained.features("test", dataset.test)
-            held = answered(trained.learned, features, _labels(dataset.test), trained.head, calibration.standard)
-            test = calibration.predictions(held, dataset.test)
+        judged = calibration.judge(trained, dataset)
         self.progress.start("writing the report", 1)
-        manifest = self._manifest(base, dataset, trained, calibration, (validation, test), data_fingerprint)
+        manifest = self._manifest(base, dataset, trained, calibration, judged, data_fingerprint)
         outcome = Outcome(
             mode=manifest.mode,
             version=manifest.version,
@@ -220,28 +211,30 @@ class _Run:
             findings=examination.findings,
             history=trained.history,
             stopped_because=trained.stopped_because,
-            validation=validation,
-            test=test,
+            validation=judged.validation,
+            test=judged.test,
             seconds=time.perf_counter() - began,
             peak_memory_mb=peak_memory_mb(),
             command=command_of(self.order),
             manifest=manifest,
             choice=calibration.choice,
             cross_validated=calibration.cross_validated,
-            unknown=calibration.on(held),
+            unknown=judged.unknown,
             search=trained.search,
             smaller=trained.smaller.table(dataset, self.settings.max_pixels, self.progress)
             if trained.smaller
             else None,
         )
-        files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
-        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(dataset, learned, self.unlabelled)}
-        self.progress.advance()
-        write_version(
-            self.settings.models_dir, manifest, trained.tensors, files, score=calibration.tensors, by=self.order.by
-        )
+        self._keep(outcome, trained, calibration, learned)
         self.progress.finish()
         return outcome
+
+    def _keep(self, outcome: Outcome, trained: Trained, calibration: Calibration, learned: tuple[Part, ...]) -> None:
+        models_dir, manifest = self.settings.models_dir, outcome.manifest
+        files = report_files(outcome, max_pixels=self.settings.max_pixels, private=self.order.private)
+        files |= {METRICS: self.workspace.metrics(), PHOTOS: snapshot_of(outcome.dataset, learned, self.unlabelled)}
+        self.progress.advance()
+        write_version(models_dir, manifest, trained.tensors, files, score=calibration.tensors, by=self.order.by)
 
     def _manifest(
         self,
@@ -249,7 +242,7 @@ class _Run:
         dataset: Dataset,
         trained: Trained,
         calibration: Calibration,
-        judged: tuple[Predictions, Predictions | None],
+        judged: Judged,
         data_fingerprint: str,
     ) -> Manifest:
         order = self.order
@@ -272,7 +265,7 @@ class _Run:
             threshold=calibration.threshold,
             probability_threshold=calibration.probability_threshold,
             accepted=calibration.accepted,
-            metrics=metrics_of(*judged, dataset.classes),
+            metrics=metrics_of(judged.validation, judged.test, dataset.classes),
             options=order.options.model_dump() | {"chosen": dict(trained.chosen or {}), "unknown": order.strangers()},
             data_fingerprint=data_fingerprint,
             parent=parent_of(mode_folder),
@@ -291,7 +284,3 @@ def parent_of(mode_folder: Path) -> str | None:
         return active_version(mode_folder)
     except ModelError:
         return None
-
-
-def _labels(samples: tuple[Sample, ...]) -> Tensor:
-    return torch.tensor([sample.label for sample in samples])
