@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import torch
 from click.testing import CliRunner
+from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from PIL import Image
@@ -30,7 +32,7 @@ from app.training.options import Options, Search
 from app.training.order import Order
 from app.training.paired import Pairs
 from app.training.run import help_search, train
-from app.training.search import MEDIAN_OF, best_of, is_worth_tuning, open_study
+from app.training.search import MEDIAN_OF, Hunt, best_of, is_worth_tuning, open_study
 from app.training.search_lines import sentence
 from app.training.search_verdict import Against, corrected_t
 from app.training.space import Bounds, bounds_for, changes, starts, suggest
@@ -224,6 +226,8 @@ def test_hopeless_trials_are_given_up_after_two_folds(settings: Settings, photos
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scorer, "logits", logits)
         patch.setattr(Scorer, "figure", figure)
+        # in a shared study every process draws differently
+        patch.setattr(Hunt, "_sampler", lambda hunt: RandomSampler(seed=len(hunt.study.trials)))
         train(order(photos, 20, url, recipe="head"), settings)
     (name,) = optuna.get_all_study_names(url)
     trials = open_study(url, name, join=True).get_trials()
@@ -339,6 +343,22 @@ def test_a_killed_search_goes_on_and_ctrl_c_keeps_what_was_found(settings: Setti
     assert "what it found is kept" in output
     report = json.loads((settings.models_dir / "colours" / "v1" / "report.json").read_text())
     assert report["search"]["trials"]["done"] > before
+
+
+def test_ctrl_c_while_a_trial_s_end_is_noted_keeps_what_was_found_before(
+    settings: Settings, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = RDBStorage.set_trial_state_values
+
+    def interrupted(self: RDBStorage, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        if trial_id == 3 and state == TrialState.COMPLETE:
+            raise KeyboardInterrupt
+        return noted(self, trial_id, state, values)
+
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", interrupted)
+    outcome = train(order(photos, 6), settings)
+    assert outcome.search is not None
+    assert outcome.search["trials"]["done"] == 2
 
 
 @pytest.mark.slow

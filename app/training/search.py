@@ -95,7 +95,9 @@ class Hunt:
                 self.study.sampler = self._sampler()
                 self.study.optimize(self._score, n_trials=1, catch=(_OutOfTime, _Repeated))
                 self._tell_of_best()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, UnboundLocalError) as error:
+            if not _is_ctrl_c(error):
+                raise
             self.progress.say("The search was stopped; what it found is kept.", "搜索已停止，保留已找到的结果。")
         except (OptunaError, SQLAlchemyError) as error:
             if not self.search.join:
@@ -268,6 +270,11 @@ def is_worth_tuning(seconds_a_photo: float, photos: int, minutes: float, folds: 
     """Whether there is time for ten trials of the recipes that change the backbone, of about twenty epochs."""
     epochs, trials = 20, 10
     return trials * epochs * folds * photos * seconds_a_photo <= 60 * minutes
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Optuna 5.0 lets a Ctrl-C that comes as it notes a trial's end be replaced by a mistake of its own `finally`."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
 def _address(url: str) -> str:
