@@ -15,7 +15,7 @@ import pytest
 import torch
 from flask import Flask
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect, sync_playwright
 from pydantic import SecretStr
 from werkzeug.serving import make_server
 
@@ -30,6 +30,8 @@ Open = Callable[..., Page]
 MAX_UPLOAD_MB = 1
 TOKEN = "open sesame"
 BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+expect.set_options(timeout=20_000)  # on a busy machine an upload takes its time
 
 
 @pytest.fixture(scope="package")
@@ -185,7 +187,7 @@ def opening(browser: Browser, server: str) -> Iterator[Open]:
         options.setdefault("locale", "en-GB")
         context = browser.new_context(**options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         context.on("request", lambda request: watch(request.url))
         page = context.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))

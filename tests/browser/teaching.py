@@ -1,7 +1,7 @@
 """What somebody who teaches does in the browser, and what there is to teach."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Locator, Page, expect
 
 COLOURS = {"plum": (110, 40, 120), "leaf": (50, 130, 50), "brick": (180, 70, 50)}
-WAIT_MS = 20_000
-"""On a busy machine an upload takes its time."""
 
 Open = Callable[..., Page]
 
@@ -49,9 +47,8 @@ def drawn(name: str, colour: tuple[int, int, int], chance: random.Random) -> Ima
 
 
 @pytest.fixture
-def album(admin_server: str, open_admin: Open) -> Iterator[Open]:
+def album(admin_server: str, open_admin: Open) -> Open:
     """Open a new album of its own, with the classes asked for, on its page."""
-    expect.set_options(timeout=WAIT_MS)
 
     def begin(*classes: str, **options: object) -> Page:
         page = open_admin("/teach", **options)
@@ -62,8 +59,7 @@ def album(admin_server: str, open_admin: Open) -> Iterator[Open]:
         expect(page.locator(".thing")).to_have_count(len(classes))
         return page
 
-    yield begin
-    expect.set_options(timeout=5_000)
+    return begin
 
 
 def send(page: Page, path: str, **body: str) -> dict[str, Any]:
