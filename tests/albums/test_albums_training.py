@@ -1,6 +1,6 @@
 """From an album to training: what is missing, what is held out, what the examination says of it."""
 
-import os
+import random
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,8 @@ from app.photos.snapshot import PHOTOS, read_snapshot, snapshot_of
 from app.registry.manifest import ManifestLabel
 from app.training.gathering import gather
 from tests.albums.photos import ids, kept, kept_again, pets
+
+CHANCE = random.Random(5)
 
 # What training reads
 
@@ -77,7 +79,7 @@ def test_classes_may_be_called_by_numbers(names: tuple[str, str], tmp_path: Path
 
 
 def _photos(count: int) -> list[AlbumPhoto]:
-    return [AlbumPhoto(os.urandom(8).hex(), 1, 1, Path()) for _ in range(count)]
+    return [AlbumPhoto(CHANCE.randbytes(8).hex(), 1, 1, Path()) for _ in range(count)]
 
 
 def test_one_photo_in_five_is_held_out_and_stays_so(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a visitor does, in words."""
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, Route, expect
@@ -64,3 +65,12 @@ def hold_requests(page: Page) -> list[Route]:
 def release_requests(page: Page) -> None:
     """Let the held requests go on, and later ones through."""
     page.unroute("**/predict")
+
+
+def until(page: Page, holds: Callable[[], object]) -> None:
+    """Let the browser go on until `holds`, which only the test can see, is true; 20 seconds at most."""
+    for _ in range(200):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it never came true")

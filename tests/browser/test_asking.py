@@ -5,7 +5,17 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.steps import bring, card, choose, guesses, hold_requests, release_requests, set_threshold, settle
+from tests.browser.steps import (
+    bring,
+    card,
+    choose,
+    guesses,
+    hold_requests,
+    release_requests,
+    set_threshold,
+    settle,
+    until,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -77,7 +87,7 @@ def test_at_most_two_pictures_are_asked_about_at_once(open_page, pictures):
     page.set_input_files("#choose", [str(pictures[name]) for name in ("cat", "coffee", "rocket", "cat")])
     expect(page.get_by_text("Waiting its turn")).to_have_count(2)
     expect(page.locator(".card[data-busy]")).to_have_count(4)
-    assert len(held) == 2
+    until(page, lambda: len(held) == 2)
     release_requests(page)
     expect(page.locator(".card[data-state=known]")).to_have_count(4)
 

@@ -17,7 +17,7 @@ MOST_BYTES = 100_000
 MOST_JOURNEYS = 3
 LATENCY_MS = 150
 BYTES_A_SECOND = 400_000
-NOISE_MS = 4000
+NOISE_MS = 20_000
 """How much a busy test machine may add to what the link takes; the bytes and the journeys are what is asserted."""
 
 

@@ -123,6 +123,7 @@ def test_renaming_suggests_the_modes_names_and_understands_either_language(open_
 
 def test_a_second_page_that_was_quicker_is_told_of_and_not_overruled(open_admin, admin_application, eight):
     first, second = open_admin(), open_admin(failing="/api/corrections/")
+    expect(entries(first)).to_have_count(8)
     expect(entries(second)).to_have_count(8)
     first.keyboard.press("a")
     expect(first.locator("[data-status=accepted] .tab-count")).to_have_text("1")

@@ -9,6 +9,7 @@ from flask import Flask
 from playwright.sync_api import Route, expect
 
 from app.registry.files import write_file
+from tests.browser.steps import until
 from tests.browser.teaching import Open, choose, drop, photos, send, sideways, thing, violations
 
 pytestmark = pytest.mark.browser
@@ -26,6 +27,7 @@ def test_a_name_typed_before_the_page_can_do_anything_with_it_is_not_lost(open_a
     page.get_by_label("Name in English").fill("Slow things")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Begin")).to_be_disabled()
+    until(page, lambda: held)
     for route in held:
         route.continue_()
     page.get_by_role("button", name="Begin").click()

@@ -29,8 +29,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
         self.server.served += len(body)
+        self.wfile.write(body)
 
     def send_rest(self, *, stop: int = len(CONTENT), shift: int = 0) -> None:
         """Answer a Range request as a good server does; `stop` breaks off early, `shift` sends another part."""

@@ -9,7 +9,7 @@ from app.errors import WeightsError
 from app.vision.download import download
 from tests.weights.scripted_server import CONTENT, HALF, PREFIX, SHA256, Handler, Server, leave_part, part_of, silent
 
-SOON_S = 5
+SOON_S = 15
 """Far more than the time limits given here, far less than what the servers here would make a patient client wait."""
 
 

@@ -16,7 +16,7 @@ from tests.weights.scripted_server import CONTENT, HALF, PREFIX, SHA256, Handler
 
 ROOT = Path(__file__).parent.parent.parent
 
-SOON_S = 5
+SOON_S = 15
 """Far more than the time limits given here, far less than what the servers here would make a patient client wait."""
 
 
@@ -51,8 +51,8 @@ def test_a_body_that_stalls_is_given_up_after_one_more_attempt(server: Server, t
 
     server.answers = [stalling, silent]
     began = time.monotonic()
-    with pytest.raises(WeightsError, match=r"did not answer within 0\.3 seconds"):
-        download(server.url, target, PREFIX, timeout_s=0.3)
+    with pytest.raises(WeightsError, match=r"did not answer within 2 seconds"):
+        download(server.url, target, PREFIX, timeout_s=2)
     assert time.monotonic() - began < SOON_S
     assert len(server.ranges) == 2
     assert part_of(target).read_bytes() == CONTENT[:HALF]
