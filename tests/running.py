@@ -116,7 +116,7 @@ def post(port: int, picture: bytes, query: str = "") -> dict[str, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/predict{query}", data=picture, headers={"Content-Type": "image/jpeg"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         content: dict[str, Any] = json.load(answer)
         return content
 

@@ -112,6 +112,7 @@ def test_a_decoder_that_is_lost_costs_one_picture_and_no_more_than_two_seconds(
     fault: bytes,
 ) -> None:
     use(bad)
+    usual_s = decoders.PATIENCE_S
     patience_s = 1.0 if fault == b"WAIT" else decoders.PATIENCE_S
     monkeypatch.setattr(decoders, "PATIENCE_S", patience_s)
     for one in bad._idle:
@@ -119,6 +120,9 @@ def test_a_decoder_that_is_lost_costs_one_picture_and_no_more_than_two_seconds(
     deaths = bad.deaths
     with caplog.at_level(logging.WARNING), pytest.raises(UnreadableImage):
         decoders.decode_crop(fault + b" " + cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS)
+    monkeypatch.setattr(decoders, "PATIENCE_S", usual_s)
+    for one in bad._idle:
+        one.connection.settimeout(usual_s)
     assert bad.deaths == deaths + 1
     assert "a decoder was lost over a picture" in caplog.text
     assert ("timed out" in caplog.text) == (fault == b"WAIT"), "the others end by themselves, long before"
@@ -142,10 +146,16 @@ def test_a_decoder_opens_neither_file_nor_connection(
         decoders.decode_crop(deed + b" " + cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS)
 
 
+def kill(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while _runs(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def test_a_decoder_that_died_while_it_waited_costs_no_picture(good: Decoders, cat_jpeg: bytes) -> None:
     decoders.decode_crop(cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS)
-    os.kill(good._idle[0].process, signal.SIGKILL)
-    time.sleep(0.1)
+    kill(good._idle[0].process)
     assert decoders.decode_crop(cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS).format == "JPEG"
     assert good.deaths == 0
 
@@ -154,8 +164,7 @@ def test_the_process_that_is_copied_is_started_again(good: Decoders, cat_jpeg: b
     decoders.decode_crop(cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS)
     good._host._process.kill()
     good._host._process.wait()
-    os.kill(good._idle[0].process, signal.SIGKILL)
-    time.sleep(0.1)
+    kill(good._idle[0].process)
     assert decoders.decode_crop(cat_jpeg, IMAGENET, max_pixels=MAX_PIXELS).format == "JPEG"
 
 

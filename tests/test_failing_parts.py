@@ -3,12 +3,13 @@
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -180,8 +181,13 @@ def test_a_database_that_goes_away_and_comes_back_costs_corrections_only(tmp_pat
 def test_told_to_stop_in_the_middle_of_a_batch_it_answers_first(tmp_path: Path, cat_jpeg: bytes) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    with serving(models) as served, ThreadPoolExecutor(8) as callers:
-        answers = callers.map(lambda _: served.recognise(cat_jpeg)[0], range(8))
-        time.sleep(0.05)
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(cat_jpeg)}\r\n\r\n"
+    with serving(models) as served, ExitStack() as stack:
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", served.port), 40)) for _ in range(8)]
+        for caller in callers:
+            caller.sendall(head.encode() + cat_jpeg[:-1])
+        time.sleep(2)  # until all are in; none can be answered yet
         served.process.terminate()
-        assert list(answers) == [200] * 8
+        for caller in callers:
+            caller.sendall(cat_jpeg[-1:])
+        assert all(caller.recv(65536).startswith(b"HTTP/1.1 200") for caller in callers)

@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port, log = free_port(), models.parent / "one-server.log"
     environment = clean_environment() | {
         "PORT": str(port), "MODELS_DIR": str(models), "TORCH_HOME": str(models), "WEB_CONCURRENCY": str(WORKERS),
-        "RATE_LIMIT": "10/minute", "ADMIN_LOOPBACK": "1", "LOG_FORMAT": "json",
+        "RATE_LIMIT": "10/minute", "ADMIN_LOOPBACK": "1", "LOG_FORMAT": "json", "MAX_QUEUE": "120",
     }  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(

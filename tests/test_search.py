@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import optuna
 import pytest
 import torch
 from click.testing import CliRunner
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -32,11 +34,12 @@ from app.training.options import Options, Search
 from app.training.order import Order
 from app.training.paired import Pairs
 from app.training.run import help_search, train
-from app.training.search import MEDIAN_OF, Hunt, best_of, is_worth_tuning, open_study
+from app.training.search import Hunt, best_of, is_worth_tuning
 from app.training.search_lines import sentence
 from app.training.search_verdict import Against, corrected_t
 from app.training.space import Bounds, bounds_for, changes, starts, suggest
 from app.training.state import SEARCH
+from app.training.study import MEDIAN_OF, open_study
 from tests.running import ROOT, clean_environment
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200)}
@@ -201,7 +204,8 @@ def test_a_search_never_looks_at_validation_or_test(
     assert (outcome.folder.parents[1] / ".training" / "colours").exists() is False
 
 
-def test_the_same_seed_gives_the_same_search(settings: Settings, photos: Path) -> None:
+def test_the_same_seed_gives_the_same_search(settings: Settings, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.training.searching.is_worth_tuning", lambda *_: False)  # it goes by the clock
     tops = []
     for name in ("one", "two"):
         elsewhere = settings.model_copy(update={"models_dir": settings.models_dir / name})
@@ -345,20 +349,59 @@ def test_a_killed_search_goes_on_and_ctrl_c_keeps_what_was_found(settings: Setti
     assert report["search"]["trials"]["done"] > before
 
 
-def test_ctrl_c_while_a_trial_s_end_is_noted_keeps_what_was_found_before(
-    settings: Settings, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hurt(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Let something happen while the end of the third trial is noted in the study."""
     noted = RDBStorage.set_trial_state_values
 
-    def interrupted(self: RDBStorage, trial_id: int, state: TrialState, values: Any = None) -> bool:
-        if trial_id == 3 and state == TrialState.COMPLETE:
-            raise KeyboardInterrupt
-        return noted(self, trial_id, state, values)
+    def with_error(error: BaseException) -> None:
+        def hurting(self: RDBStorage, trial_id: int, state: TrialState, values: Any = None) -> bool:
+            if trial_id == 3 and state == TrialState.COMPLETE:
+                raise error
+            return noted(self, trial_id, state, values)
 
-    monkeypatch.setattr(RDBStorage, "set_trial_state_values", interrupted)
+        monkeypatch.setattr(RDBStorage, "set_trial_state_values", hurting)
+
+    return with_error
+
+
+def test_a_database_that_fails_while_a_trial_s_end_is_noted_is_one_sentence(
+    settings: Settings, photos: Path, hurt: Callable[[BaseException], None]
+) -> None:
+    hurt(StorageInternalError("The disk is full"))
+    with pytest.raises(DataError, match=r"The search's study cannot be used any more \(The disk is full\)\."):
+        train(order(photos, 6), settings)
+
+
+def test_ctrl_c_while_a_trial_s_end_is_noted_keeps_what_was_found_before(
+    settings: Settings, photos: Path, hurt: Callable[[BaseException], None]
+) -> None:
+    hurt(KeyboardInterrupt())
     outcome = train(order(photos, 6), settings)
     assert outcome.search is not None
     assert outcome.search["trials"]["done"] == 2
+
+
+def test_a_ctrl_c_that_a_library_swallows_ends_the_search_all_the_same(
+    settings: Settings, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure, before = Scorer.figure, signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def swallowing(self: Scorer, *given: Any) -> float:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return figure(self, *given)
+
+    def then_swallowing(hunt: Hunt) -> None:
+        monkeypatch.setattr(Scorer, "figure", swallowing)
+
+    monkeypatch.setattr(Hunt, "_tell_of_best", then_swallowing)
+    try:
+        outcome = train(order(photos, 6), settings)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert outcome.search is not None
+    assert outcome.search["trials"] == {"done": 1, "pruned": 0, "repeated_or_stopped": 1}
 
 
 @pytest.mark.slow
@@ -367,10 +410,10 @@ def test_two_processes_join_one_study_in_a_shared_database(
 ) -> None:
     url = postgresql()
     elsewhere = settings.model_copy(update={"models_dir": tmp_path / "elsewhere"})
-    first = start(settings, photos, "--search", "0.5", "--study", url)
+    first = start(settings, photos, "--search", "1.5", "--study", url)
     driver = url.replace("postgresql:", "postgresql+psycopg:")
     wait_for_trials(driver, 1, first)
-    second = start(elsewhere, photos, "--search", "0.4", "--study", url, "--join")
+    second = start(elsewhere, photos, "--search", "1.2", "--study", url, "--join")
     outputs = [process.communicate(timeout=600)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert "by all who search" in outputs[1]

@@ -82,7 +82,8 @@ def test_modes_lists_what_can_be_asked_and_why_others_cannot(service: Flask, cli
     assert by_key["broken"].reason
 
 
-def test_alive_and_ready_and_which_weights_serve(client: FlaskClient) -> None:
+def test_alive_and_ready_and_which_weights_serve(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.feedback.pulse.WAIT_S", 20)
     Alive.model_validate(client.get("/livez").json)
     ready = Ready.model_validate(client.get("/readyz").json)
     assert (ready.model.name, ready.model.origin) == ("efficientnet_lite0", "package")
@@ -99,6 +100,7 @@ def test_readiness_tells_of_a_database_that_is_away_and_does_not_wait_for_it(
     bodies = [client.get("/readyz") for _ in range(2)]
     assert time.monotonic() - started < 5
     monkeypatch.undo()
+    monkeypatch.setattr("app.feedback.pulse.WAIT_S", 20)
     hangs.set()
     assert [(body.status_code, body.json["database"]) for body in bodies] == [(200, "away")] * 2
     assert client.get("/readyz").json["database"] == "answers"

@@ -24,7 +24,7 @@ WORKERS, CLIENTS, VERSIONS = 2, 8, 8
 SWAPS, SETTLED = 200, 50
 """How many swaps, and after how many of them memory is first weighed."""
 PAUSE_S = 0.2
-FOLLOWED_S = 2.0
+FOLLOWED_S = 8.0
 IDLE_S = 8.0
 """Longer than a worker waits until it gives memory back."""
 CLASSES = 200

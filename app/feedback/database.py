@@ -1,5 +1,7 @@
 """The database of this installation: SQLite under `models/`, or the PostgreSQL that `DATABASE_URL` names."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,8 @@ BUSY_S = 10
 _CONNECT_S = 5
 _DEAD_S = 10
 """How long a connection over which nothing comes back is waited for."""
+_FIRST_S = 1.0
+"""For how long a file is tried that another process makes a WAL's at the same moment."""
 _SYSTEMS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
 
@@ -78,14 +82,29 @@ def _read(url: str) -> URL:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - sqlite3's connection
     """Readers beside a writer, every commit on the disk, references that hold, and nothing left of what is deleted."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    _use_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _prepare_passing_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401
     """Readers beside a writer, and no waiting for the disk."""
-    for pragma in ("journal_mode=WAL", "synchronous=OFF"):
-        connection.execute(f"PRAGMA {pragma}")
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+def _use_wal(connection: Any) -> None:  # noqa: ANN401
+    """Where two make the same new file a WAL's, SQLite tells the slower one at once that it is locked: try again."""
+    until_s = time.monotonic() + _FIRST_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _postgresql_options(patience_s: int) -> dict[str, Any]:

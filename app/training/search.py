@@ -7,12 +7,10 @@ SQLite file of the run, or in any database that Optuna knows, where several proc
 who gives the same photos, backbone and given options meets in the same study.
 """
 
-import hashlib
-import json
 import os
 import socket
+import threading
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,42 +18,27 @@ from statistics import mean
 
 import optuna
 from optuna.exceptions import OptunaError, TrialPruned
-from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import DataError
+from app.training.ctrl_c import noted_ctrl_c
 from app.training.folds import Fold, Scorer
 from app.training.loop import seed_of
 from app.training.options import Options, Search
 from app.training.outcome import EpochRecord
 from app.training.progress import Progress
 from app.training.space import Bounds, changes, starts, suggest
+from app.training.study import first_line
 
-FORMAT = 1
-"""Raised whenever old trials say nothing of new ones."""
 STARTUP = 8
 """So many trials are drawn at random before what was found says where to look."""
-MEDIAN_OF = 5
-"""So many must have finished before others are held against their median."""
 MOST_REPEATED = 30
 """Who draws the same again so often in a row has tried all that there is."""
 EPOCH_STEPS = 1000
 """Steps of a fold: its epochs, and last what it came to."""
-HEARTBEAT_S = 10
-_BUSY_S = 60
 _FINISHED, _BOUNDS = "finished", "bounds"
-_SYSTEMS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
-
-
-class NothingToJoin(DataError):
-    """There is no such search, or not yet."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no search of these photos with these options to join: start one without --join.")
 
 
 class _OutOfTime(Exception):
@@ -84,6 +67,7 @@ class Hunt:
     _told: int = 0
     _best: float = float("inf")
     _repeated: int = 0
+    _pressed: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Try options until the time is over, all trials are done, or Ctrl-C; what was found stays in the study."""
@@ -91,18 +75,24 @@ class Hunt:
         self.progress.start("search: seconds", round(60 * self.search.minutes))
         self._show()
         try:
-            while self._is_on():
-                self.study.sampler = self._sampler()
-                self.study.optimize(self._score, n_trials=1, catch=(_OutOfTime, _Repeated))
-                self._tell_of_best()
-        except (KeyboardInterrupt, UnboundLocalError) as error:
-            if not _is_ctrl_c(error):
-                raise
+            with noted_ctrl_c() as self._pressed:
+                while self._is_on():
+                    self._try_one()
+                    self._tell_of_best()
+        except KeyboardInterrupt:
             self.progress.say("The search was stopped; what it found is kept.", "搜索已停止，保留已找到的结果。")
         except (OptunaError, SQLAlchemyError) as error:
             if not self.search.join:
-                raise DataError(f"The search's study cannot be used any more ({_first_line(error)}).") from error
+                raise DataError(f"The search's study cannot be used any more ({first_line(error)}).") from error
         self.progress.finish()
+
+    def _try_one(self) -> None:
+        self.study.sampler = self._sampler()
+        try:
+            self.study.optimize(self._score, n_trials=1, catch=(_OutOfTime, _Repeated))
+        except (UnboundLocalError, AssertionError) as error:
+            # What happens while Optuna 5.0 notes a trial's end, its own `finally` replaces by one of these.
+            raise error.__context__ or error from None
 
     def _score(self, trial: Trial) -> float:
         """The mean figure over the folds."""
@@ -162,6 +152,8 @@ class Hunt:
         return len(self.study.get_trials(deepcopy=False, states=ended))
 
     def _is_on(self) -> bool:
+        if self._pressed.is_set():
+            raise KeyboardInterrupt
         if self._left() <= 0 and (self.search.join or best_of(self.study) is not None):
             return False
         if self._repeated >= MOST_REPEATED:
@@ -177,9 +169,11 @@ class Hunt:
         """Show and keep the time spent.
 
         Raises:
-            _OutOfTime: it is over, and at least the defaults have been scored.
+            _OutOfTime: it is over, and at least the defaults have been scored. KeyboardInterrupt: one was lost.
         """
         self._show()
+        if self._pressed.is_set():
+            raise KeyboardInterrupt
         if self._left() <= 0 and best_of(self.study) is not None:
             raise _OutOfTime
 
@@ -217,41 +211,6 @@ def best_of(study: optuna.Study) -> FrozenTrial | None:
     return min(done, key=lambda one: (one.values[0], one.number), default=None)
 
 
-def name_of(photos: str, backbone: str, base: Options, folds: int) -> str:
-    """The study's name: the same for all who may work on it together."""
-    identity = [FORMAT, photos, backbone, folds, base.seed, base.monitor, *sorted(base.model_fields_set)]
-    given = {name: getattr(base, name) for name in base.model_fields_set}
-    text = json.dumps([*identity, given], sort_keys=True, default=str)
-    return "wanwu-" + hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def open_study(url: str, name: str, *, join: bool) -> optuna.Study:
-    """The study of that name, made where there is none, unless one is to be joined.
-
-    Raises:
-        DataError: the database cannot be used, or there is no such study to join.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = MedianPruner(n_startup_trials=MEDIAN_OF)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # heartbeats are called experimental since 2021
-            storage = RDBStorage(
-                _address(url),
-                engine_kwargs={"connect_args": {"timeout": _BUSY_S}} if url.startswith("sqlite") else {},
-                heartbeat_interval=HEARTBEAT_S,
-                grace_period=3 * HEARTBEAT_S,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
-            )
-        if join:
-            return optuna.load_study(study_name=name, storage=storage, pruner=pruner)
-        return optuna.create_study(study_name=name, storage=storage, pruner=pruner, load_if_exists=True)
-    except KeyError as error:
-        raise NothingToJoin from error
-    except (OptunaError, SQLAlchemyError, ImportError, ValueError) as error:
-        raise DataError(f"The study cannot be used: {_first_line(error)}.") from error
-
-
 def prepared(study: optuna.Study, base: Options, bounds: Bounds) -> Bounds:
     """The bounds that the study has, or these for a new one, which is told what to try first."""
     if _BOUNDS not in study.user_attrs:
@@ -272,25 +231,8 @@ def is_worth_tuning(seconds_a_photo: float, photos: int, minutes: float, folds: 
     return trials * epochs * folds * photos * seconds_a_photo <= 60 * minutes
 
 
-def _is_ctrl_c(error: BaseException) -> bool:
-    """Optuna 5.0 lets a Ctrl-C that comes as it notes a trial's end be replaced by a mistake of its own `finally`."""
-    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-
-
-def _address(url: str) -> str:
-    try:
-        parsed = make_url(url)
-    except SQLAlchemyError:
-        return url  # Optuna says what is wrong with it
-    return parsed.set(drivername=_SYSTEMS.get(parsed.drivername, parsed.drivername)).render_as_string(False)
-
-
 def _read_seconds(path: Path | None) -> float:
     try:
         return float(path.read_text()) if path else 0.0
     except (OSError, ValueError):
         return 0.0
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")

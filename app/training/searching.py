@@ -22,11 +22,8 @@ from app.training.outcome import Found
 from app.training.report import Facts
 from app.training.search import (
     Hunt,
-    NothingToJoin,
     best_of,
     is_worth_tuning,
-    name_of,
-    open_study,
     prepared,
     tell_helpers,
 )
@@ -34,6 +31,7 @@ from app.training.search_lines import sentence
 from app.training.search_verdict import against
 from app.training.space import bounds_for, changes
 from app.training.state import Shelf
+from app.training.study import NothingToJoin, name_of, open_study
 
 _STUDY, _SPENT, _FOUND = "study.db", "seconds.txt", "found.json"
 _TOP = 5

@@ -17,7 +17,7 @@ from app.training.comparison import Row, Run, Workbench, told
 from app.training.order import Order
 from app.training.progress import SILENT, Progress
 from app.training.run import help_search
-from app.training.search import NothingToJoin
+from app.training.study import NothingToJoin
 
 _PAUSE_S = 2.0
 

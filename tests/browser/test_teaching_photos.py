@@ -18,7 +18,7 @@ PHONE = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobil
 
 
 def test_photos_are_moved_removed_and_brought_back(album: Open, things: Path) -> None:
-    page = album("plum", "leaf")
+    page = album("plum", "leaf", reduced_motion="reduce")  # nothing glides
     choose(page, "plum", sorted((things / "taught" / "plum").iterdir())[:4])
     expect(photos(page, "plum")).to_have_count(4)
     photos(page, "plum").first.focus()
@@ -35,7 +35,6 @@ def test_photos_are_moved_removed_and_brought_back(album: Open, things: Path) ->
     expect(photos(page, "leaf")).to_have_count(2)
     heading = thing(page, "plum").get_by_role("heading")
     heading.evaluate("one => one.scrollIntoView()")  # both are in sight then
-    page.wait_for_timeout(700)  # the page glides
     photos(page, "leaf").first.hover()
     page.mouse.down()
     goal = heading.bounding_box()

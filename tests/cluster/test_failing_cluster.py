@@ -54,7 +54,7 @@ def loaded(port: int, picture: bytes, seconds: float, hurt: Callable[[], None]) 
     return took, failed
 
 
-def wait_for_replicas(number: int, seconds: float = 60) -> None:
+def wait_for_replicas(number: int, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     time.sleep(1)  # for one that has just been killed to be gone
     while len(replicas()) < number:
@@ -65,11 +65,11 @@ def wait_for_replicas(number: int, seconds: float = 60) -> None:
 def test_a_server_that_is_told_to_stop_answers_first_what_it_has_taken_in(
     cluster: Cluster, tmp_path: Path, cat_jpeg: bytes
 ) -> None:
-    with ThreadPoolExecutor(12) as callers:
+    with ThreadPoolExecutor(40) as callers:
         with serving(tmp_path, ENGINE="ray", RAY_ADDRESS=cluster.address) as port:
             post(port, cat_jpeg)
-            answers = [callers.submit(post, port, cat_jpeg) for _ in range(12)]
-            time.sleep(0.1)  # until they are in
+            answers = [callers.submit(post, port, cat_jpeg) for _ in range(40)]
+            time.sleep(1)  # until they are in
         assert all(answer.result()["results"] for answer in answers)
     assert "exited with code" not in (tmp_path / "serve.log").read_text()  # as a worker that Ray ends
 
@@ -123,7 +123,7 @@ def test_a_cluster_that_is_full_says_busy_and_takes_pictures_again_after(
     finally:
         serve.run(application(SIZE), name=NAME, route_prefix=None)
     assert set(statuses) == {(200, ""), (503, "busy")}
-    assert statuses.count((200, "")) > 20
+    assert statuses.count((200, "")) > 4
     _, failed = loaded(port, cat_jpeg, 2, lambda: None)
     assert failed == []
 

@@ -68,7 +68,7 @@ def test_the_cores_of_a_cluster_help_a_search(
     command: Command, cluster: Cluster, photos: Path, postgresql: Callable[[], str], models_dir: Path
 ) -> None:
     url = postgresql()
-    search = ("--search", "0.6", "--study", url, "--ray", cluster.address)
+    search = ("--search", "1.5", "--study", url, "--ray", cluster.address)
     quick = ("--epochs", "2", "--views", "1", "--augmentation", "none", "--device", "cpu")
     said = command("train", photos, "--mode", "searched", *search, *quick)
     assert "2 cores of the cluster help." in said

@@ -30,7 +30,7 @@ def rows(database: Database) -> dict[tuple[str, str, str], Count]:
     return found
 
 
-def until(holds: object, seconds: float = 10) -> None:
+def until(holds: object, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never came true"

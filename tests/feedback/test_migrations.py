@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -64,6 +66,20 @@ def test_of_processes_that_start_at_once_one_makes_the_tables_and_all_go_on(data
     processes = [start(MIGRATE, database_url) for _ in range(3)]
     told = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
     assert sorted(changed for changed, _ in told) == [False, False, True]
+
+
+def test_a_new_file_can_be_opened_by_several_at_the_same_moment(tmp_path: Path) -> None:
+    def opened(database: Database, together: threading.Barrier) -> None:
+        together.wait()
+        database.engine.connect().close()
+        database.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(200):  # one in twenty would find it locked
+            together = threading.Barrier(4)
+            url = f"sqlite:///{tmp_path / f'{number}.sqlite'}"
+            for done in [pool.submit(opened, Database(url), together) for _ in range(4)]:
+                done.result()
 
 
 def test_where_there_is_nothing_to_do_alembic_is_not_even_imported(database: Database, database_url: str) -> None:

@@ -39,9 +39,9 @@ def url(server: PostgreSQL) -> str:
 
 @pytest.fixture
 def two(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
-    """The `models/` of two sites, whose jobs run for half a minute unless somebody ends them."""
+    """The `models/` of two sites, whose jobs run for five minutes unless somebody ends them."""
     slow = tmp_path / "sitecustomize.py"  # every process of a job reads it; the command itself then waits
-    slow.write_text("import sys, time\nif 'linger' in sys.argv: time.sleep(30)\n")
+    slow.write_text("import sys, time\nif 'linger' in sys.argv: time.sleep(300)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("MODELS_STORE", f"file://{tmp_path}/store")
     monkeypatch.setenv("DATABASE_URL", url)

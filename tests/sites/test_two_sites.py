@@ -27,7 +27,8 @@ from tests.running import ROOT, clean_environment, post, serving
 from tests.sites.conftest import S3
 
 pytestmark = pytest.mark.slow
-FOLLOWED_S = 3.0
+FOLLOWED_S = 20.0
+"""Three on a quiet machine, as what is printed shows."""
 AWAY_S = 20.0
 
 
